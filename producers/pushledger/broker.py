@@ -1,0 +1,75 @@
+"""The Celery side of the contract: names of tasks and queues, and the options that survive a broken broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = [
+    "DELIVER",
+    "DELIVER_QUEUE",
+    "INTAKE_QUEUE",
+    "INTAKE_TASKS",
+    "UNPARK",
+    "broker_settings",
+    "make_producer",
+]
+
+DELIVER = "pushledger.deliver"
+UNPARK = "pushledger.unpark"
+DELIVER_QUEUE = "pushledger.deliver"
+INTAKE_QUEUE = "pushledger.intake"
+INTAKE_TASKS = {verb: f"pushledger.{verb}" for verb in ("create", "update", "upsert", "delete")}
+
+
+def broker_settings(broker_url: str) -> dict[str, Any]:
+    """Celery settings that producers and workers share: queues, JSON only, no results."""
+    from kombu import Queue
+
+    return {
+        "broker_url": broker_url,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_queues": [Queue(DELIVER_QUEUE), Queue(INTAKE_QUEUE)],
+        "task_default_queue": DELIVER_QUEUE,
+        "task_create_missing_queues": False,
+        "task_routes": {
+            DELIVER: {"queue": DELIVER_QUEUE},
+            UNPARK: {"queue": INTAKE_QUEUE},
+            **{name: {"queue": INTAKE_QUEUE} for name in INTAKE_TASKS.values()},
+        },
+    }
+
+
+def make_producer(broker_url: str) -> Celery:
+    """A Celery app that only publishes, and gives up after about a second.
+
+    kombu waits for ever by default, and its own retries multiply the wait; a lost wake-up costs nothing, as
+    every worker's tick looks for what is due.
+    """
+    from celery import Celery
+
+    producer = Celery("pushledger-producer", set_as_current=False)
+    producer.conf.update(broker_settings(broker_url))
+    producer.conf.update(task_publish_retry=False, broker_transport_options=publish_options(broker_url))
+    return producer
+
+
+def publish_options(broker_url: str) -> dict[str, Any]:
+    """Transport options under which a publish fails fast."""
+    if urlsplit(broker_url).scheme not in ("redis", "rediss"):
+        return {"max_retries": 0, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+    return {
+        "socket_timeout": 1,
+        "socket_connect_timeout": 0.5,
+        "socket_keepalive": True,
+        "max_retries": 0,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.2,
+    }

@@ -1,0 +1,210 @@
+"""Jobs: the changes a shop asks for, checked at the door."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from pushledger.errors import InvalidJob
+
+__all__ = ["Create", "Delete", "Job", "Kind", "Priority", "Update", "Upsert", "Verb", "job_from_json"]
+
+Kind: TypeAlias = Literal["pushed", "agent"]
+Priority: TypeAlias = Literal["high", "normal", "low"]
+Verb: TypeAlias = Literal["create", "update", "upsert", "delete"]
+
+MAX_ID_BYTES = 512
+MAX_TEXT_BYTES = 65_536
+MAX_RESENDS = 10
+MAX_VERSION = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    job_id: str | None = None
+    priority: Priority = "normal"
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    version: int | datetime | None = None
+    max_resends: int | None = None
+
+    def _check_options(self) -> None:
+        if self.job_id is not None:
+            _check_id("job_id", self.job_id)
+        if self.priority not in ("high", "normal", "low"):
+            raise InvalidJob("priority", "must be 'high', 'normal' or 'low'")
+        _check_time("not_before", self.not_before)
+        _check_time("expires_at", self.expires_at)
+        if self.not_before and self.expires_at and self.expires_at <= self.not_before:
+            raise InvalidJob("expires_at", "must be later than not_before")
+        _check_version(self.version)
+        if self.max_resends is not None and not _is_int_within(self.max_resends, 0, MAX_RESENDS):
+            raise InvalidJob("max_resends", f"must be a whole number from 0 to {MAX_RESENDS}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Showing(_Options):
+    """What create and upsert share: a whole message, with the target it goes to."""
+
+    local_id: str
+    visitor_id: str
+    text: str
+    agent_id: str | None = None
+    group_id: str | None = None
+    kind: Kind = "pushed"
+
+    def __post_init__(self) -> None:
+        _check_id("local_id", self.local_id)
+        _check_id("visitor_id", self.visitor_id)
+        _check_text(self.text)
+        if self.kind != "pushed":
+            raise InvalidJob("kind", "must be 'pushed'")
+        if (self.agent_id is None) == (self.group_id is None):
+            raise InvalidJob("agent_id", "give exactly one of agent_id and group_id: the API sends in its name")
+        if self.agent_id is not None:
+            _check_id("agent_id", self.agent_id)
+        if self.group_id is not None:
+            _check_id("group_id", self.group_id)
+        self._check_options()
+
+    def target(self) -> str:
+        """Where the message goes, as the JSON fields of the API's body; the same target gives the same text."""
+        target = {"visitorId": self.visitor_id}
+        if self.agent_id is not None:
+            target["agentId"] = self.agent_id
+        if self.group_id is not None:
+            target["groupId"] = self.group_id
+        return json.dumps(target, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Create(_Showing):
+    """Show a message that is not there yet."""
+
+    verb: ClassVar[Verb] = "create"
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert(_Showing):
+    """Show this text: create the message, or update it if it is there."""
+
+    verb: ClassVar[Verb] = "upsert"
+
+
+@dataclass(frozen=True, slots=True)
+class Update(_Options):
+    """Give a message another text."""
+
+    local_id: str
+    text: str
+    verb: ClassVar[Verb] = "update"
+
+    def __post_init__(self) -> None:
+        _check_id("local_id", self.local_id)
+        _check_text(self.text)
+        self._check_options()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(_Options):
+    """Take a message away."""
+
+    local_id: str
+    verb: ClassVar[Verb] = "delete"
+
+    def __post_init__(self) -> None:
+        _check_id("local_id", self.local_id)
+        self._check_options()
+
+
+Job: TypeAlias = Create | Update | Upsert | Delete
+_VERBS: dict[str, type[Create] | type[Update] | type[Upsert] | type[Delete]] = {
+    "create": Create,
+    "update": Update,
+    "upsert": Upsert,
+    "delete": Delete,
+}
+_TIMES = ("not_before", "expires_at", "version")
+
+
+def job_from_json(verb: str, values: dict[str, Any]) -> Job:
+    """Build a job from JSON values, as they come from a Celery message or a command line.
+
+    Times are ISO 8601 with an offset. Raises InvalidJob for an unknown verb, field or value.
+    """
+    if verb not in _VERBS:
+        raise InvalidJob("verb", f"must be one of {', '.join(sorted(_VERBS))}")
+    known = {field.name for field in fields(_VERBS[verb])}
+    for name in values:
+        if name not in known:
+            raise InvalidJob(name, f"{verb} has no such field; it has {', '.join(sorted(known))}")
+    parsed: dict[str, Any] = {name: _time(name, value) if name in _TIMES else value for name, value in values.items()}
+    try:
+        return _VERBS[verb](**parsed)
+    except TypeError as error:
+        missing = [name for name in ("local_id", "visitor_id", "text") if name in known and name not in values]
+        if missing:
+            raise InvalidJob(missing[0], f"{verb} needs it") from error
+        raise
+
+
+def version_number(version: int | datetime | None) -> str:
+    """A version as the whole number that is compared: itself, or microseconds since the epoch."""
+    if version is None:
+        return ""
+    if isinstance(version, datetime):
+        since = version - datetime(1970, 1, 1, tzinfo=UTC)
+        return str((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+    return str(version)
+
+
+def _time(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        raise InvalidJob(name, "must be a time like 2026-01-31T12:00:00+00:00") from error
+
+
+def _check_id(field: str, value: object) -> None:
+    if not isinstance(value, str) or not 1 <= _length(field, value) <= MAX_ID_BYTES:
+        raise InvalidJob(field, f"must be text of 1 to {MAX_ID_BYTES} bytes")
+    if not value.strip():
+        raise InvalidJob(field, "must not be blank")
+
+
+def _check_text(value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidJob("text", "must be text that is not blank")
+    if _length("text", value) > MAX_TEXT_BYTES:
+        raise InvalidJob("text", f"must be at most {MAX_TEXT_BYTES} bytes")
+
+
+def _length(field: str, value: str) -> int:
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidJob(field, "must be valid Unicode, without lone surrogates") from error
+
+
+def _check_time(field: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidJob(field, "must be a datetime with a time zone")
+    if value.year < 1970:
+        raise InvalidJob(field, "must not be before 1970")
+
+
+def _check_version(value: object) -> None:
+    if isinstance(value, datetime):
+        _check_time("version", value)
+    elif value is not None and not _is_int_within(value, 0, MAX_VERSION - 1):
+        raise InvalidJob("version", "must be a whole number from 0 to 2^53 - 1, or a datetime with a time zone")
+
+
+def _is_int_within(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,141 @@
+"""The one place that talks to Redis. Time-outs and retries are set here, not left to redis-py's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+
+from pushledger.errors import LedgerUnavailable
+from pushledger.ledger.exchange import Command, Exchange, Reply, ScriptCall
+
+__all__ = ["AsyncConnection", "Connection"]
+
+T = TypeVar("T")
+
+
+# A kept connection that the server has closed fails at once: one more try, on a fresh one. Never after a
+# time-out, which would double the wait. All our scripts may run twice.
+_RETRIED = (redis.exceptions.ConnectionError,)
+
+
+def _options(timeout: timedelta) -> dict[str, Any]:
+    seconds = timeout.total_seconds()
+    return {
+        "socket_timeout": seconds,
+        "socket_connect_timeout": min(seconds, 1.0),
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "decode_responses": True,
+        "protocol": 2,
+        "max_connections": 1000,
+    }
+
+
+def _parts(command: Command | ScriptCall) -> tuple[Any, ...]:
+    if isinstance(command, Command):
+        return command.parts
+    return ("EVALSHA", command.script.sha, 1, command.prefix, *command.arguments)
+
+
+def _scripts(exchange: Exchange[T]) -> set[str]:
+    return {command.script.source for command in exchange.commands if isinstance(command, ScriptCall)}
+
+
+def _unavailable(error: Exception) -> LedgerUnavailable:
+    return LedgerUnavailable(f"the ledger's Redis did not do it: {error}")
+
+
+class Connection:
+    """Carries exchanges out over a blocking client."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    @classmethod
+    def from_url(cls, url: str, timeout: timedelta) -> Connection:
+        """Connect lazily, with a limit on every round trip."""
+        retry = Retry(NoBackoff(), 1, supported_errors=_RETRIED)
+        return cls(redis.Redis.from_url(url, retry=retry, **_options(timeout)))
+
+    def run(self, exchange: Exchange[T]) -> T:
+        """Send the commands in one round trip and read the replies.
+
+        Raises LedgerUnavailable when Redis is away, frozen, full or refuses.
+        """
+        try:
+            return exchange.read(self._replies(exchange))
+        except RedisError as error:
+            raise _unavailable(error) from error
+
+    def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
+        try:
+            return self._send(exchange)
+        except NoScriptError:
+            for source in _scripts(exchange):
+                self._client.script_load(source)
+            return self._send(exchange)
+
+    def _send(self, exchange: Exchange[T]) -> Sequence[Reply]:
+        if len(exchange.commands) == 1:
+            return [self._client.execute_command(*_parts(exchange.commands[0]))]  # type: ignore[no-untyped-call]
+        with self._client.pipeline(transaction=False) as pipe:
+            for command in exchange.commands:
+                pipe.execute_command(*_parts(command))  # type: ignore[no-untyped-call]
+            replies: Sequence[Reply] = pipe.execute()
+            return replies
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._client.close()
+
+
+class AsyncConnection:
+    """Carries exchanges out over an asyncio client."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    @classmethod
+    def from_url(cls, url: str, timeout: timedelta) -> AsyncConnection:
+        """Connect lazily, with a limit on every round trip."""
+        retry = AsyncRetry(NoBackoff(), 1, supported_errors=_RETRIED)
+        return cls(redis.asyncio.Redis.from_url(url, retry=retry, **_options(timeout)))
+
+    async def run(self, exchange: Exchange[T]) -> T:
+        """Send the commands in one round trip and read the replies.
+
+        Raises LedgerUnavailable when Redis is away, frozen, full or refuses.
+        """
+        try:
+            return exchange.read(await self._replies(exchange))
+        except RedisError as error:
+            raise _unavailable(error) from error
+
+    async def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
+        try:
+            return await self._send(exchange)
+        except NoScriptError:
+            for source in _scripts(exchange):
+                await self._client.script_load(source)
+            return await self._send(exchange)
+
+    async def _send(self, exchange: Exchange[T]) -> Sequence[Reply]:
+        if len(exchange.commands) == 1:
+            return [await self._client.execute_command(*_parts(exchange.commands[0]))]
+        async with self._client.pipeline(transaction=False) as pipe:
+            for command in exchange.commands:
+                pipe.execute_command(*_parts(command))  # type: ignore[no-untyped-call]
+            replies: Sequence[Reply] = await pipe.execute()
+            return replies
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._client.aclose()

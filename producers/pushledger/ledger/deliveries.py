@@ -1,0 +1,110 @@
+"""What passes between the ledger and a worker: claimed messages one way, what came of their calls the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from pushledger.jobs import Kind
+from pushledger.message import LastError
+
+__all__ = [
+    "AccountPause",
+    "Claim",
+    "Claimed",
+    "Heard",
+    "RateWindow",
+    "Settled",
+    "Settlement",
+    "SettlementKind",
+    "render_windows",
+]
+
+SettlementKind: TypeAlias = Literal["confirmed", "gone", "unknown", "unsent", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """At most ``limit`` calls in any ``period``."""
+
+    limit: int
+    period: timedelta
+
+
+def render_windows(windows: tuple[RateWindow, ...]) -> str:
+    """The windows as the scripts read them: limit/milliseconds, parted by blanks."""
+    return " ".join(f"{window.limit}/{round(window.period.total_seconds() * 1000)}" for window in windows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """One message taken for one call, as it stood at the claim. Times are milliseconds since the epoch."""
+
+    local_id: str
+    token: str
+    kind: Kind
+    wish: Literal["show", "gone"]
+    text: str
+    text_digest: str
+    target: str
+    message_id: str
+    shown_digest: str
+    doomed: tuple[tuple[Kind, str], ...]
+    revision: int
+    attempts: int
+    failing_since: int | None
+    waiting_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The messages claimed, how long until there may be more (None: nothing waits), and how often in a row
+    the account has met trouble."""
+
+    messages: tuple[Claimed, ...]
+    next_in: timedelta | None
+    strikes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPause:
+    """The whole account waits. ``trouble`` pauses end with one probing call, others by themselves."""
+
+    duration: timedelta
+    reason: str
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an answer said of the API's own budget: calls left, and the time until it is full again."""
+
+    remaining: int
+    reset_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What came of one call; ``lua/message.lua`` (Message.settle) says what each kind means.
+
+    ``retry_in`` is the least time until the next attempt; ``counts`` whether this was one.
+    """
+
+    kind: SettlementKind
+    message_id: str = ""
+    status: int | None = None
+    error: LastError | None = None
+    retry_in: timedelta = timedelta(0)
+    counts: bool = True
+    give_up: bool = False
+    pause: AccountPause | None = None
+    heard: Heard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the ledger took a settlement: ``settled``, or ``stale``/``late`` when the token was no longer current."""
+
+    taken: Literal["settled", "stale", "late"]
+    state: str

@@ -1,0 +1,182 @@
+"""The ledger of one account, blocking and asyncio. Both carry out the same exchanges."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pushledger.jobs import Job
+from pushledger.ledger.connection import AsyncConnection, Connection
+from pushledger.ledger.deliveries import Claim, Claimed, RateWindow, Settled, Settlement
+from pushledger.ledger.exchanges import Exchanges, RecordResult
+from pushledger.ledger.keys import Keys
+from pushledger.ledger.policy import LedgerPolicy
+from pushledger.message import Message, State, TimelineEvent
+
+__all__ = ["AsyncLedger", "Ledger"]
+
+_BATCH = 500
+
+
+def _identified(jobs: Sequence[Job]) -> list[tuple[str, str, Job]]:
+    return [(job.job_id or secrets.token_hex(12), secrets.token_hex(6), job) for job in jobs]
+
+
+class Ledger:
+    """What the shop wants shown and what the API last confirmed, for every local id of an account.
+
+    Every method may raise LedgerUnavailable.
+    """
+
+    def __init__(self, connection: Connection, account: str, policy: LedgerPolicy, now: int | None = None) -> None:
+        self._connection = connection
+        self._exchanges = Exchanges(Keys(account), policy, now)
+        self._digest_key: bytes | None = None
+
+    @classmethod
+    def from_url(cls, url: str, account: str, policy: LedgerPolicy, timeout: timedelta) -> Ledger:
+        """The ledger on a server; connects at its first use."""
+        return cls(Connection.from_url(url, timeout), account, policy)
+
+    def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
+        """Record jobs in their order; a refusal of one does not stop the others."""
+        identified, results = _identified(jobs), list[RecordResult]()
+        for start in range(0, len(identified), _BATCH):
+            batch = identified[start : start + _BATCH]
+            results += self._connection.run(self._exchanges.record(batch, self.digest_key()))
+        return results
+
+    def digest_key(self) -> bytes:
+        """The secret of the account's digests, made at the first use of the account."""
+        if self._digest_key is None:
+            self._digest_key = self._connection.run(self._exchanges.digest_key(secrets.token_hex(16)))
+        return self._digest_key
+
+    def get(self, local_ids: Sequence[str]) -> list[Message | None]:
+        """What is known of each id."""
+        return self._connection.run(self._exchanges.get(local_ids))
+
+    def in_state(self, state: State, limit: int) -> list[Message]:
+        """Messages in a state: waiting ones by when they are due, others newest first."""
+        found = self.get(self._connection.run(self._exchanges.ids(state, limit)))
+        return [message for message in found if message is not None and message.state == state]
+
+    def timeline(self, local_id: str) -> list[TimelineEvent]:
+        """What happened to a message, oldest first."""
+        return self._connection.run(self._exchanges.timeline(local_id))
+
+    def counts(self) -> dict[str, int]:
+        """How many messages are in each state."""
+        return self._connection.run(self._exchanges.counts())
+
+    def stats(self) -> dict[str, int]:
+        """Counters of jobs and calls."""
+        return self._connection.run(self._exchanges.stats())
+
+    def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> tuple[bool, timedelta | None]:
+        """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
+        return self._connection.run(self._exchanges.wake(asker, windows))
+
+    def refuse(self, document: str, keep: int = 10_000) -> None:
+        """Keep a job that the intake had to refuse."""
+        self._connection.run(self._exchanges.refuse(document, keep))
+
+    def refused(self, limit: int) -> list[str]:
+        """Documents of refused jobs, newest first."""
+        return self._connection.run(self._exchanges.refused(limit))
+
+    def park(self, task_id: str, document: str) -> None:
+        """Keep an intake job that waits for its create."""
+        self._connection.run(self._exchanges.park(task_id, document))
+
+    def parked(self) -> dict[str, str]:
+        """Documents of parked jobs by task id."""
+        return self._connection.run(self._exchanges.parked())
+
+    def parked_count(self) -> int:
+        """How many intake jobs wait for their create."""
+        return self._connection.run(self._exchanges.parked_count())
+
+    def unpark(self, task_id: str) -> None:
+        """Drop a parked job."""
+        self._connection.run(self._exchanges.unpark(task_id))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+
+class AsyncLedger:
+    """The same ledger for asyncio; see Ledger."""
+
+    def __init__(self, connection: AsyncConnection, account: str, policy: LedgerPolicy, now: int | None = None) -> None:
+        self._connection = connection
+        self._exchanges = Exchanges(Keys(account), policy, now)
+        self._digest_key: bytes | None = None
+
+    @classmethod
+    def from_url(cls, url: str, account: str, policy: LedgerPolicy, timeout: timedelta) -> AsyncLedger:
+        """The ledger on a server; connects at its first use."""
+        return cls(AsyncConnection.from_url(url, timeout), account, policy)
+
+    async def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
+        """Record jobs in their order; a refusal of one does not stop the others."""
+        identified, results = _identified(jobs), list[RecordResult]()
+        for start in range(0, len(identified), _BATCH):
+            batch = identified[start : start + _BATCH]
+            results += await self._connection.run(self._exchanges.record(batch, await self.digest_key()))
+        return results
+
+    async def digest_key(self) -> bytes:
+        """The secret of the account's digests, made at the first use of the account."""
+        if self._digest_key is None:
+            self._digest_key = await self._connection.run(self._exchanges.digest_key(secrets.token_hex(16)))
+        return self._digest_key
+
+    async def get(self, local_ids: Sequence[str]) -> list[Message | None]:
+        """What is known of each id."""
+        return await self._connection.run(self._exchanges.get(local_ids))
+
+    async def in_state(self, state: State, limit: int) -> list[Message]:
+        """Messages in a state: waiting ones by when they are due, others newest first."""
+        found = await self.get(await self._connection.run(self._exchanges.ids(state, limit)))
+        return [message for message in found if message is not None and message.state == state]
+
+    async def timeline(self, local_id: str) -> list[TimelineEvent]:
+        """What happened to a message, oldest first."""
+        return await self._connection.run(self._exchanges.timeline(local_id))
+
+    async def claim(self, claim_id: str, wanted: int, lease: timedelta, windows: tuple[RateWindow, ...]) -> Claim:
+        """Take up to ``wanted`` messages, each for one call; the same ``claim_id`` answers the same."""
+        return await self._connection.run(self._exchanges.claim(claim_id, wanted, lease, windows))
+
+    async def settle(
+        self, settlements: Sequence[tuple[Claimed, Settlement]], windows: tuple[RateWindow, ...]
+    ) -> list[Settled]:
+        """Hand back what came of calls."""
+        return await self._connection.run(self._exchanges.settle(settlements, windows))
+
+    async def settle_and_claim(
+        self,
+        settlements: Sequence[tuple[Claimed, Settlement]],
+        claim_id: str,
+        wanted: int,
+        lease: timedelta,
+        windows: tuple[RateWindow, ...],
+    ) -> tuple[list[Settled], Claim]:
+        """Hand back what came of calls and take more messages, in one round trip."""
+        exchange = self._exchanges.settle_and_claim(settlements, claim_id, wanted, lease, windows)
+        return await self._connection.run(exchange)
+
+    async def clear_wake(self) -> None:
+        """Say that a delivery has begun."""
+        await self._connection.run(self._exchanges.clear_wake())
+
+    async def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> tuple[bool, timedelta | None]:
+        """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
+        return await self._connection.run(self._exchanges.wake(asker, windows))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connection.close()

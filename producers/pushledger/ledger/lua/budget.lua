@@ -1,0 +1,90 @@
+--[[ The account's budget and pause, shared by every process. A window of N calls in T milliseconds is a set
+  of slots; a slot is drawn at the claim, and free again T after the end of the call (R12): at the claim it is
+  noted as if the worker died at once and its lease ran out. What the API itself says is left
+  (x-sib-ratelimit-*) tightens it. ]]
+local Budget = {}
+
+-- "100/3600000 10/1000" -> {{limit, window}, …}; '' sets no limit.
+function Budget.windows(text)
+  local windows = {}
+  for limit, window in text:gmatch('(%d+)/(%d+)') do
+    windows[#windows + 1] = { tonumber(limit), tonumber(window) }
+  end
+  return windows
+end
+
+local function slots(window) return Store.key('slots', string.format('%.0f', window)) end
+
+-- How many calls may be claimed now, at most `wanted`; with none, also when the next slot is free.
+function Budget.free(windows, wanted, now)
+  local free, at = wanted, nil
+  for _, window in ipairs(windows) do
+    local key = slots(window[2])
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    local left = window[1] - redis.call('ZCARD', key)
+    if left <= 0 then
+      local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+      at = math.max(at or 0, tonumber(head[2] or now))
+    end
+    free = math.min(free, left)
+  end
+  local heard = redis.call('HMGET', Store.key('budget'), 'remaining', 'until')
+  if heard[1] and tonumber(heard[2]) > tonumber(now) then
+    if tonumber(heard[1]) <= 0 then at = math.max(at or 0, tonumber(heard[2])) end
+    free = math.min(free, tonumber(heard[1]))
+  end
+  return math.max(free, 0), at
+end
+
+function Budget.draw(windows, token, lease)
+  for _, window in ipairs(windows) do
+    redis.call('ZADD', slots(window[2]), tonumber(lease) + window[2], token)
+  end
+  if redis.call('EXISTS', Store.key('budget')) == 1 then redis.call('HINCRBY', Store.key('budget'), 'remaining', -1) end
+end
+
+-- The call has ended: its slots come back one window from now, or at once if it surely never left (R12).
+function Budget.ended(windows, token, unsent, now)
+  for _, window in ipairs(windows) do
+    if unsent then
+      redis.call('ZREM', slots(window[2]), token)
+    else
+      redis.call('ZADD', slots(window[2]), 'XX', tonumber(now) + window[2], token)
+    end
+  end
+end
+
+--[[ What an answer said is left. Answers of calls side by side may come in any order, and each counts only
+  those processed before it: calls in the air are taken off and the lowest figure of one remote window stands;
+  an answer that comes while nothing else is in the air is exact. ]]
+function Budget.heard(remaining, reset_ms, now)
+  if remaining == '' or reset_ms == '' then return end
+  local key, ends = Store.key('budget'), tonumber(now) + tonumber(reset_ms)
+  local in_the_air = redis.call('ZCARD', Store.key('leases'))
+  local left = tonumber(remaining) - in_the_air
+  local known = redis.call('HMGET', key, 'remaining', 'until')
+  if in_the_air > 0 and known[1] and math.abs(tonumber(known[2]) - ends) < 2000 then
+    left, ends = math.min(left, tonumber(known[1])), math.max(ends, tonumber(known[2]))
+  end
+  redis.call('HSET', key, 'remaining', left, 'until', string.format('%.0f', ends))
+  redis.call('PEXPIRE', key, math.max(1, ends - tonumber(now)))
+end
+
+-- ---------------------------------------------------------------- pause
+
+function Budget.pause(now)
+  local pause = Store.table(redis.call('HGETALL', Store.key('pause')))
+  return pause['until'] and pause or nil
+end
+
+--[[ The whole account waits, until the time given; a pause that is longer already stays. One for trouble is
+  left standing when its time is over: one call at a time then probes, until an answer ends it. Calls that were
+  in the air together and meet the same trouble count as one strike. ]]
+function Budget.pause_until(ends, reason, trouble, now)
+  local key = Store.key('pause')
+  local standing = redis.call('HMGET', key, 'until', 'trouble')
+  if standing[1] and tonumber(standing[1]) > tonumber(ends) then return end
+  if trouble and standing[2] == '1' and tonumber(standing[1]) > tonumber(now) then return end
+  redis.call('HSET', key, 'until', ends, 'reason', reason, 'trouble', trouble and '1' or '0')
+  if trouble then redis.call('HINCRBY', key, 'strikes', 1) end
+end

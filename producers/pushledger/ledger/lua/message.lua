@@ -1,0 +1,349 @@
+--[[ The message: what the ledger knows of one local id, and every decision over it.
+  Pure: no redis.call, no clock, no randomness. A message is a table of strings in which an absent
+  field reads ''. Functions change the table they are given and note what happened in m.events;
+  store.lua loads and saves it. Numbers are milliseconds since the epoch, kept as decimal strings.
+  docs/record.md lists the fields. R1..R14 are the rules of docs/guarantees.md. ]]
+local Message = {}
+
+local BLANK = { __index = function() return '' end }
+
+function Message.new(fields)
+  fields.events = {}
+  return setmetatable(fields, BLANK)
+end
+
+local function num(text) return tonumber(text) or 0 end
+local function str(number) return string.format('%.0f', number) end
+
+local function later(...)
+  local latest = 0
+  for _, text in ipairs({ ... }) do latest = math.max(latest, num(text)) end
+  return str(latest)
+end
+
+local function note(m, event, detail)
+  m.events[#m.events + 1] = detail and detail ~= '' and (event .. ' ' .. detail) or event
+end
+Message.note = note
+
+-- Sets of words inside one field: tokens are parted by blanks, doomed copies ("kind id") by newlines.
+local function add(set, word, sep)
+  if (sep .. set .. sep):find(sep .. word .. sep, 1, true) then return set end
+  return set == '' and word or set .. sep .. word
+end
+
+local function has(set, word, sep)
+  return word ~= '' and (sep .. set .. sep):find(sep .. word .. sep, 1, true) ~= nil
+end
+
+local function without(set, word, sep)
+  local kept = {}
+  for one in (set .. sep):gmatch('(.-)' .. sep) do
+    if one ~= '' and one ~= word then kept[#kept + 1] = one end
+  end
+  return table.concat(kept, sep)
+end
+
+local function first(set, sep) return set:match('^(.-)' .. sep) or set end
+
+-- The one call that closes the gap between wish and remote: its name, and the kind and id it goes to.
+function Message.gap(m)
+  if m.doomed ~= '' then
+    local kind, id = first(m.doomed, '\n'):match('^(%S+) (.*)$')
+    return 'remove', kind, id
+  end
+  if m.wish == 'gone' then
+    if m.message_id ~= '' then return 'remove', m.kind, m.message_id end
+    return nil
+  end
+  if m.message_id == '' then return 'send', m.kind, '' end
+  if m.shown_digest ~= m.text_digest then return 'edit', m.kind, m.message_id end
+  return nil
+end
+
+local function may_resend(m, policy)
+  local limit = m.max_resends ~= '' and m.max_resends or policy.max_resends
+  return m.no_id == '' and num(m.resent) < num(limit) + num(m.granted)
+end
+
+local function become(m, state, reason, now)
+  if m.state ~= state then m.since = now end
+  m.state, m.reason = state, reason
+end
+
+local function wait_from(m, now)
+  m.due = later(now, m.not_before, m.retry_at, m.quiet_until)
+  become(m, num(m.attempts) > 0 and 'retrying' or 'queued', '', now)
+end
+
+local function hold(m, reason, now)
+  if m.state ~= 'held' or m.reason ~= reason then note(m, 'held', reason) end
+  become(m, 'held', reason, now)
+end
+
+local function deliver(m, now)
+  if m.state ~= 'delivered' then note(m, 'delivered', '') end
+  become(m, 'delivered', '', now)
+  m.attempts, m.failing_since, m.error, m.retry_at, m.waiting_since = '', '', '', '', ''
+end
+
+--[[ The state a message comes to by itself once no call is in the air. An unknown create is sent again
+  within its limit, else held (R9); a deletion that may leave a copy behind is held too (R6). ]]
+function Message.rest(m, policy, now)
+  if m.token ~= '' then return become(m, 'sending', '', now) end
+  local call = Message.gap(m)
+  if call == 'send' and m.unknown ~= '' and not may_resend(m, policy) then
+    return hold(m, m.no_id ~= '' and 'no_message_id' or 'outcome_unknown', now)
+  end
+  if call then return wait_from(m, now) end
+  if m.wish == 'show' then return deliver(m, now) end
+  if m.unknown ~= '' or m.unknown_before ~= '' then return hold(m, 'copy_may_remain', now) end
+  if m.state ~= 'deleted' then note(m, 'deleted', '') end
+  become(m, 'deleted', '', now)
+end
+
+function Message.fail(m, reason, now)
+  note(m, 'failed', reason)
+  become(m, 'failed', reason, now)
+end
+
+-- A message whose time is over costs no call; an unknown create stays a question for a person (R9).
+function Message.expire(m, now)
+  if m.unknown ~= '' and m.message_id == '' then return hold(m, 'outcome_unknown', now) end
+  note(m, 'expired', '')
+  become(m, 'expired', '', now)
+end
+
+function Message.is_expired(m, now)
+  return m.expires_at ~= '' and num(m.expires_at) <= num(now) and m.wish == 'show' and m.doomed == ''
+end
+
+-- ---------------------------------------------------------------- jobs
+
+local function doom(m, kind, id)
+  m.doomed = add(m.doomed, kind .. ' ' .. id, '\n')
+end
+
+--[[ A life is one remote copy with a fixed target. The old copy, if there is one, is removed before the
+  new one is sent (R2, R5); what may have been doubled stays marked (R6). ]]
+local function begin_life(m, job)
+  if m.message_id ~= '' and m.life_over == '' then doom(m, m.kind, m.message_id) end
+  for token in m.unknown:gmatch('%S+') do m.unknown_before = add(m.unknown_before, token, ' ') end
+  m.unknown, m.no_id, m.granted = '', '', ''
+  m.message_id, m.shown_digest, m.remove_claimed, m.life_over = '', '', '', ''
+  m.life, m.kind, m.target, m.target_digest, m.lane = job.life, job.kind, job.target, job.target_digest, job.lane
+  m.max_resends = job.max_resends
+end
+
+local function same_target(m, job) return job.target_digest == '' or job.target_digest == m.target_digest end
+
+local function same_content(m, job)
+  if job.verb == 'delete' then return m.state == 'deleted' or m.wish == 'gone' end
+  return m.state ~= 'deleted' and m.wish == 'show' and m.text_digest == job.text_digest and same_target(m, job)
+end
+
+-- Is a change waiting that the next job would supersede?
+local function is_waiting(m)
+  if m.state == 'sending' then
+    return m.call == 'remove' and m.wish == 'show' or m.call ~= 'remove' and (m.wish == 'gone' or m.text_digest ~= m.call_digest)
+  end
+  return m.state == 'queued' or m.state == 'retrying' or m.state == 'held'
+end
+
+local function take_wish(m, job, policy, now)
+  local waiting, was = is_waiting(m), m.state
+  if was == 'failed' or was == 'expired' or was == 'deleted' then
+    m.attempts, m.failing_since, m.error, m.retry_at = '', '', '', ''
+  end
+  m.wish = job.verb == 'delete' and 'gone' or 'show'
+  m.text, m.text_digest = job.text, job.text_digest
+  m.priority, m.not_before, m.expires_at = job.priority, job.not_before, job.expires_at
+  if job.max_resends ~= '' then m.max_resends = job.max_resends end
+  if job.version ~= '' then m.version = job.version end
+  m.v, m.revision, m.accepted_at = '1', str(num(m.revision) + 1), now
+  if m.waiting_since == '' then m.waiting_since = now end
+  note(m, 'accepted', job.verb .. ' revision=' .. m.revision)
+  Message.rest(m, policy, now)
+  if waiting then
+    note(m, 'folded', '')
+    return 'folded'
+  end
+  if m.state == 'deleted' then return 'cancelled' end
+  if m.state == 'delivered' then return 'unchanged' end
+  return 'queued'
+end
+
+local function create(m, job, policy, now)
+  local fresh = m.state == '' or m.state == 'deleted'
+  local unresolved = m.call == 'send' or (m.message_id == '' and m.unknown ~= '' and m.life_over == '')
+  if not fresh and not same_target(m, job) and unresolved then return nil, 'outcome_unknown' end
+  if fresh or m.life_over ~= '' or m.remove_claimed ~= '' or not same_target(m, job) then begin_life(m, job) end
+  return take_wish(m, job, policy, now)
+end
+
+--[[ Merge one job into the message. Returns the receipt's outcome, or nil and the rule it breaks.
+  An older version is stale; the same version with the same content is a repetition (R14). ]]
+function Message.accept(m, job, policy, now)
+  if job.version ~= '' and m.version ~= '' then
+    if num(job.version) < num(m.version) then return 'stale' end
+    if num(job.version) == num(m.version) and same_content(m, job) then return 'unchanged' end
+  end
+  local known = m.state ~= '' and m.state ~= 'deleted'
+  local live = known and m.wish == 'show' and m.life_over == ''
+  if job.verb == 'delete' then
+    if m.state == '' then return nil, 'unknown_local_id' end
+    if same_content(m, job) then
+      if job.version ~= '' then m.version = job.version end
+      return 'unchanged'
+    end
+    if m.life_over ~= '' then m.message_id = '' end
+    return take_wish(m, job, policy, now)
+  end
+  if job.verb == 'update' and not live then
+    return nil, known and m.wish == 'show' and 'gone' or 'unknown_local_id'
+  end
+  if live and not same_target(m, job) then
+    return nil, job.verb == 'create' and 'already_exists' or 'target_changed'
+  end
+  if live and job.verb == 'create' and not same_content(m, job) then return nil, 'already_exists' end
+  if live then return take_wish(m, job, policy, now) end
+  return create(m, job, policy, now)
+end
+
+-- ---------------------------------------------------------------- calls
+
+--[[ Take the message for one call. The remote text is unknown from here until an answer confirms it (R3);
+  a removal once claimed is finished before anything else (R2). ]]
+function Message.claim(m, token, lease, now)
+  local call, kind, id = Message.gap(m)
+  m.token, m.lease, m.call, m.call_kind, m.call_id = token, lease, call, kind, id
+  m.call_digest, m.call_revision, m.call_resend, m.call_shown = m.text_digest, m.revision, '', ''
+  if call ~= 'send' and id == m.message_id then
+    m.call_shown, m.shown_digest = m.shown_digest, ''
+    if call == 'remove' then m.remove_claimed = '1' end
+  end
+  if call == 'send' and m.unknown ~= '' then
+    m.resent, m.call_resend = str(num(m.resent) + 1), '1'
+  end
+  m.claims = str(num(m.claims) + 1)
+  note(m, call, (m.call_resend == '1' and 'again ' or '') .. 'revision=' .. m.revision)
+  become(m, 'sending', '', now)
+end
+
+local function removed(m, id)
+  m.doomed = without(m.doomed, m.call_kind .. ' ' .. id, '\n')
+  if m.message_id == id then
+    m.message_id, m.shown_digest, m.remove_claimed, m.life_over = '', '', '', '1'
+  end
+end
+
+local function confirmed(m, outcome)
+  if m.call == 'send' then
+    if outcome.message_id == '' then
+      m.unknown, m.no_id = add(m.unknown, m.token, ' '), '1'
+    elseif m.message_id == '' then
+      m.message_id, m.shown_digest = outcome.message_id, m.call_digest
+    elseif m.message_id ~= outcome.message_id then
+      doom(m, m.kind, outcome.message_id)
+    end
+  elseif m.call == 'remove' then
+    removed(m, m.call_id)
+  elseif m.message_id == m.call_id then
+    m.shown_digest = m.call_digest
+  end
+  m.attempts, m.failing_since, m.error, m.retry_at = '', '', '', ''
+end
+
+-- What surely was not processed leaves no trace: no re-send used, the remote text as it was.
+local function undo(m)
+  if m.call_resend == '1' then m.resent = num(m.resent) > 1 and str(num(m.resent) - 1) or '' end
+  if m.call ~= 'send' and m.message_id == m.call_id and m.shown_digest == '' then m.shown_digest = m.call_shown end
+end
+
+local function is_superseded(m)
+  return m.call ~= 'remove' and (m.wish == 'gone' or m.text_digest ~= m.call_digest or m.doomed ~= '')
+end
+
+local function wait_after(m, outcome, now)
+  m.error = outcome.error
+  if outcome.attempt ~= '0' then
+    m.attempts = str(num(m.attempts) + 1)
+    if m.failing_since == '' then m.failing_since = now end
+  end
+  m.retry_at = str(num(now) + num(outcome.retry_in))
+  note(m, outcome.kind, outcome.error)
+end
+
+--[[ Write what came of the call that is in the air. outcome.kind is
+    confirmed   it happened; a create brings outcome.message_id ('' when the answer held no usable one)
+    gone        404 to an edit: the copy is not there any more
+    unknown     it may or may not have happened: nothing goes out before SETTLE_DELAY is over (R1)
+    unsent      it surely was not processed: no re-send used; outcome.attempt '0' costs no attempt either
+    refused     it surely was not processed and never will be: failed, unless the wish has moved on ]]
+function Message.settle(m, outcome, policy, now)
+  local kind = outcome.kind
+  local failure = nil
+  if kind == 'confirmed' then
+    note(m, 'answered', outcome.status)
+    confirmed(m, outcome)
+  elseif kind == 'gone' then
+    note(m, 'answered', outcome.status)
+    if m.message_id == m.call_id then
+      if m.wish == 'gone' then removed(m, m.call_id) else m.life_over, failure = '1', 'gone' end
+    end
+    m.error = outcome.error
+  elseif kind == 'unknown' then
+    if m.call == 'send' then m.unknown = add(m.unknown, m.token, ' ') end
+    m.quiet_until = later(m.quiet_until, num(now) + num(policy.settle_delay))
+    wait_after(m, outcome, now)
+  elseif kind == 'unsent' then
+    undo(m)
+    wait_after(m, outcome, now)
+    if outcome.give_up == '1' and not is_superseded(m) then failure = 'gave_up' end
+  else
+    undo(m)
+    note(m, 'answered', outcome.status)
+    m.error = outcome.error
+    if not is_superseded(m) then failure = 'refused' end
+  end
+  if kind == 'unknown' and outcome.give_up == '1' and m.call ~= 'send' and not is_superseded(m) then failure = 'gave_up' end
+  m.token, m.lease, m.claims = '', '', ''
+  m.call, m.call_kind, m.call_id, m.call_digest, m.call_revision, m.call_resend, m.call_shown = '', '', '', '', '', '', ''
+  if failure then return Message.fail(m, failure, now) end
+  Message.rest(m, policy, now)
+end
+
+-- A lease ran out: whoever held it may have made the call, so its outcome is unknown as of the lease's end.
+function Message.take_back(m, policy, now)
+  local claims, lease = num(m.claims), m.lease
+  note(m, 'lost', m.call)
+  Message.settle(m, { kind = 'unknown', error = policy.lost, retry_in = policy.settle_delay, attempt = '1', give_up = '0' },
+    policy, lease)
+  m.since = now
+  if m.state == 'queued' or m.state == 'retrying' then
+    m.claims = str(claims)
+    if claims >= num(policy.max_claims) then Message.fail(m, 'worker_lost', now) end
+  end
+end
+
+--[[ A create's answer came after its lease was over (R8). Adopt the id if this life waits for just that
+  create; otherwise it is an extra copy to be removed; the recorded id itself says nothing new. ]]
+function Message.late(m, token, kind, message_id, policy, now)
+  local listed = has(m.unknown, token, ' ')
+  m.unknown, m.unknown_before = without(m.unknown, token, ' '), without(m.unknown_before, token, ' ')
+  if message_id == m.message_id or has(m.doomed, kind .. ' ' .. message_id, '\n') then
+    return Message.rest_if_waiting(m, policy, now)
+  end
+  if m.message_id == '' and listed and m.life_over == '' then
+    note(m, 'adopted', '')
+    m.message_id, m.shown_digest, m.no_id = message_id, '', ''
+  else
+    note(m, 'extra_copy', '')
+    doom(m, kind, message_id)
+  end
+  Message.rest(m, policy, now)
+end
+
+function Message.rest_if_waiting(m, policy, now)
+  if m.state ~= 'failed' and m.state ~= 'expired' then Message.rest(m, policy, now) end
+end

@@ -1,0 +1,170 @@
+--[[ How a message is kept: loads and saves one, with every index that must agree with it.
+  KEYS[1] is the account's prefix, "pushledger:{account}:"; its hash tag puts all keys of the account into
+  one slot, so keys made from a message's id here are reachable wherever KEYS[1] is.
+
+  message:<id>   hash     everything about a message that waits, or that retention still keeps
+  map            hash     id -> "1 kind revision version target_digest shown_digest message_id": the map.
+                          An entry stands exactly while the id of the current copy is known
+  jobs:<id>      hash     job_id -> receipt, expiring by itself (R7)
+  timeline:<id>  list     "time event detail", bounded in length
+  due:<priority> zset     id by the time it may be tried        leases   zset   id by the lease's end
+  state:<state>  zset     id by the time it came to that state; kept for the states in INDEXED
+  slots:<window> zset     token by the time its budget slot is free again
+  pause          hash     until, reason        wake   string   a wake-up is under way        stats   hash ]]
+local PREFIX = KEYS[1]
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEXED = { retrying = true, held = true, failed = true, expired = true, deleted = true, delivered = true }
+local Store = {}
+
+function Store.key(name, id) return PREFIX .. name .. (id and (':' .. id) or '') end
+
+-- The clock is the server's, so that hosts need not agree; tests hand one in.
+function Store.now(given)
+  if given and given ~= '' then return given end
+  local time = redis.call('TIME')
+  return string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+end
+
+function Store.table(flat)
+  local fields = {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end
+
+local function copy(fields)
+  local twin = {}
+  for name, value in pairs(fields) do twin[name] = value end
+  return twin
+end
+
+--[[ m.stored is what the hash holds, for writing only what changed; m.was is where the message stood,
+  for moving it between the indexes. A delivered message may stand in the map alone. ]]
+function Store.load(id)
+  local fields = Store.table(redis.call('HGETALL', Store.key('message', id)))
+  local stored = copy(fields)
+  if not fields.state then
+    local entry = redis.call('HGET', Store.key('map'), id)
+    if entry then fields = Store.unpack_entry(entry) end
+  end
+  local m = Message.new(fields)
+  m.id, m.stored = id, stored
+  m.was = { state = m.state, priority = m.priority, due = m.due, lease = m.lease, message_id = m.message_id }
+  return m
+end
+
+local function dash(text) return text == '' and '-' or text end
+local function undash(text) return text == '-' and '' or text end
+
+function Store.pack_entry(m)
+  return table.concat({ '1', m.kind, m.revision, dash(m.version), m.target_digest, dash(m.shown_digest), m.message_id }, ' ')
+end
+
+function Store.unpack_entry(entry)
+  local v, kind, revision, version, target, shown, message_id = entry:match('^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  return {
+    v = v, state = 'delivered', wish = 'show', kind = kind, revision = revision, version = undash(version),
+    target_digest = target, shown_digest = undash(shown), text_digest = undash(shown), message_id = message_id,
+  }
+end
+
+function Store.count(name, by) redis.call('HINCRBY', Store.key('stats'), name, by or 1) end
+
+local TRANSIENT = { id = true, stored = true, was = true, events = true }
+
+local function save_fields(m)
+  local key, set, gone = Store.key('message', m.id), {}, {}
+  for name, value in pairs(m) do
+    if not TRANSIENT[name] and value ~= '' and value ~= m.stored[name] then
+      set[#set + 1] = name
+      set[#set + 1] = value
+    end
+  end
+  for name in pairs(m.stored) do
+    if m[name] == '' then gone[#gone + 1] = name end
+  end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+  if #set > 0 then redis.call('HSET', key, unpack(set)) end
+end
+
+-- How long the hash of a message that has come to rest is kept; nil: until it moves on.
+local function kept_for(m, policy)
+  local marked = m.unknown ~= '' or m.unknown_before ~= '' or m.resent ~= ''
+  if m.state == 'deleted' then return policy.tombstone end
+  if m.state == 'delivered' and not marked then return policy.retention end
+  return nil
+end
+
+local function save_message(m, policy)
+  local kept_ms = kept_for(m, policy)
+  if m.state == 'deleted' or (m.state == 'delivered' and policy.retention == 0) then m.text, m.target = '', '' end
+  if kept_ms == 0 then return redis.call('DEL', Store.key('message', m.id)) end
+  save_fields(m)
+  if kept_ms then
+    redis.call('PEXPIRE', Store.key('message', m.id), kept_ms)
+  elseif m.was.state == 'delivered' or m.was.state == 'deleted' then
+    redis.call('PERSIST', Store.key('message', m.id))
+  end
+end
+
+local function leave_indexes(m)
+  local was, id = m.was, m.id
+  if was.state == 'sending' and m.state ~= 'sending' then redis.call('ZREM', Store.key('leases'), id) end
+  if was.due ~= '' and (m.due == '' or was.priority ~= m.priority) then redis.call('ZREM', Store.key('due', was.priority), id) end
+  if was.state ~= m.state and INDEXED[was.state] then redis.call('ZREM', Store.key('state', was.state), id) end
+  if was.message_id ~= '' and m.message_id == '' then redis.call('HDEL', Store.key('map'), id) end
+end
+
+local function enter_indexes(m, policy, now)
+  local was, id = m.was, m.id
+  if m.message_id ~= '' and (m.state == 'delivered' or m.message_id ~= was.message_id) then
+    redis.call('HSET', Store.key('map'), id, Store.pack_entry(m))
+  end
+  if m.due ~= '' and (was.due ~= m.due or was.priority ~= m.priority) then
+    redis.call('ZADD', Store.key('due', m.priority), m.due, id)
+  end
+  if m.state == 'sending' and was.lease ~= m.lease then redis.call('ZADD', Store.key('leases'), m.lease, id) end
+  local listed = INDEXED[m.state] and not (m.state == 'delivered' and policy.retention == 0)
+  if was.state ~= m.state and listed then
+    local key, kept_ms = Store.key('state', m.state), kept_for(m, policy)
+    redis.call('ZADD', key, m.since, id)
+    if kept_ms then redis.call('ZREMRANGEBYSCORE', key, '-inf', tonumber(now) - kept_ms) end
+  end
+end
+
+--[[ Removals come first: a script whose first write frees memory may go on writing on a full server, so
+  an answer's message id is never refused for lack of room. ]]
+function Store.save(m, policy, now)
+  if m.state ~= 'queued' and m.state ~= 'retrying' then m.due = '' end
+  leave_indexes(m)
+  save_message(m, policy)
+  enter_indexes(m, policy, now)
+  Store.write_timeline(m, policy, now)
+end
+
+function Store.write_timeline(m, policy, now)
+  if #m.events == 0 then return end
+  local key, lines = Store.key('timeline', m.id), {}
+  local final = m.state == 'delivered' or m.state == 'deleted'
+  if final and policy.timeline == 0 then
+    redis.call('DEL', key)
+    return
+  end
+  for i, event in ipairs(m.events) do lines[i] = now .. ' ' .. event end
+  if redis.call('RPUSH', key, unpack(lines)) > policy.timeline_length then
+    redis.call('LTRIM', key, -policy.timeline_length, -1)
+  end
+  if final then
+    redis.call('PEXPIRE', key, policy.timeline)
+  elseif m.was.state == 'delivered' or m.was.state == 'deleted' then
+    redis.call('PERSIST', key)
+  end
+end
+
+-- Durations of the policy are numbers here; an unset limit stays ''.
+function Store.policy(flat)
+  local policy = Store.table(flat)
+  for _, name in ipairs({ 'retention', 'tombstone', 'timeline', 'timeline_length', 'settle_delay', 'max_claims' }) do
+    policy[name] = tonumber(policy[name])
+  end
+  return policy
+end

@@ -1,0 +1,45 @@
+"""The few settings that the ledger's scripts work by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+__all__ = ["LedgerPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerPolicy:
+    """Limits and durations that every process of an account must agree on."""
+
+    max_resends: int = 1
+    settle_delay: timedelta = timedelta(seconds=30)
+    retention: timedelta = timedelta(0)
+    tombstone_for: timedelta = timedelta(days=7)
+    timeline_for: timedelta = timedelta(days=7)
+    timeline_length: int = 50
+    max_claims: int = 5
+    wake_for: timedelta = timedelta(seconds=5)
+    jobs_for: timedelta = timedelta(minutes=15)
+
+    def arguments(self) -> tuple[str | int, ...]:
+        """Name, value, name, value … for the scripts; durations in milliseconds."""
+        return (
+            *("max_resends", self.max_resends),
+            *("settle_delay", milliseconds(self.settle_delay)),
+            *("retention", milliseconds(self.retention)),
+            *("tombstone", max(1, milliseconds(self.tombstone_for))),
+            *("timeline", milliseconds(self.timeline_for)),
+            *("timeline_length", self.timeline_length),
+            *("max_claims", self.max_claims),
+            *("lost", _LOST),
+        )
+
+
+_LOST = json.dumps({"phase": "unknown", "detail": "the worker's lease ran out"}, separators=(",", ":"))
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration in whole milliseconds."""
+    return round(duration.total_seconds() * 1000)

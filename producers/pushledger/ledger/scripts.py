@@ -1,0 +1,37 @@
+"""The ledger's Lua scripts: one verb a file, composed with the libraries it uses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["Script", "script"]
+
+_LIBRARIES = {
+    "record": ("message", "store"),
+    "claim": ("message", "store", "budget", "due"),
+    "settle": ("message", "store", "budget"),
+    "wake": ("message", "store", "budget", "due"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A whole script and the digest by which the server knows it."""
+
+    source: str
+    sha: str
+
+
+def lua_source(name: str) -> str:
+    """The text of one Lua file."""
+    return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def script(verb: str) -> Script:
+    """The script for a verb, its libraries before it."""
+    source = "\n".join(lua_source(name) for name in (*_LIBRARIES[verb], verb))
+    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -1,0 +1,165 @@
+"""What the ledger answers: receipts, messages and their timelines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+__all__ = ["STATES", "LastError", "Message", "Outcome", "Receipt", "State", "TimelineEvent"]
+
+Outcome: TypeAlias = Literal["queued", "folded", "unchanged", "stale", "cancelled"]
+State: TypeAlias = Literal["queued", "sending", "retrying", "delivered", "deleted", "held", "failed", "expired"]
+STATES: tuple[State, ...] = (
+    "queued",
+    "sending",
+    "retrying",
+    "delivered",
+    "deleted",
+    "held",
+    "failed",
+    "expired",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an accepted job.
+
+    ``queued``: it waits to be sent. ``folded``: it took the place of a change that was still waiting.
+    ``unchanged``: the visitor sees just this already. ``stale``: a newer version is recorded.
+    ``cancelled``: a delete of something never sent; no call is needed.
+    """
+
+    local_id: str
+    revision: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """What went wrong last: in which phase of the call, with which answer if there was one."""
+
+    phase: str
+    status: int | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """One thing that happened to a message. Holds no text and no visitor."""
+
+    at: datetime
+    event: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the ledger knows of one local id at this moment.
+
+    ``text`` and ``visitor_id`` are None once the record has shrunk after delivery (setting RETENTION).
+    ``maybe_doubled`` says that a create without known outcome was sent again, or may be visible besides.
+    """
+
+    local_id: str
+    state: State
+    reason: str | None
+    kind: str
+    revision: int
+    version: int | None
+    message_id: str | None
+    wish: Literal["show", "gone"]
+    text: str | None
+    visitor_id: str | None
+    priority: str
+    attempts: int
+    resends: int
+    maybe_doubled: bool
+    last_error: LastError | None
+    next_attempt_at: datetime | None
+    accepted_at: datetime | None
+    since: datetime | None
+
+    def to_json(self) -> dict[str, object]:
+        """The message as JSON values; times are ISO 8601 in UTC."""
+        values: dict[str, object] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, datetime):
+                value = value.isoformat()
+            elif isinstance(value, LastError):
+                value = {part: getattr(value, part) for part in value.__slots__}
+            values[name] = value
+        return values
+
+
+def message_from_record(local_id: str, record: Mapping[str, str]) -> Message:
+    """Read a message's hash, as docs/record.md lays it out."""
+    target = json.loads(record["target"]) if record.get("target") else {}
+    state: State = record["state"]  # type: ignore[assignment]  # written by our own scripts
+    unknown = record.get("unknown", "").split()
+    marked = bool(record.get("unknown_before") or unknown)
+    return Message(
+        local_id=local_id,
+        state=state,
+        reason=record.get("reason") or None,
+        kind=record.get("kind") or "pushed",
+        revision=int(record["revision"]),
+        version=int(record["version"]) if record.get("version") else None,
+        message_id=record.get("message_id") or None,
+        wish="gone" if record.get("wish") == "gone" else "show",
+        text=record.get("text") or None,
+        visitor_id=target.get("visitorId"),
+        priority=record.get("priority") or "normal",
+        attempts=int(record.get("attempts") or 0),
+        resends=int(record.get("resent") or 0),
+        maybe_doubled=marked and (bool(record.get("message_id")) or bool(record.get("resent"))),
+        last_error=error_from_json(record.get("error")),
+        next_attempt_at=moment(record.get("due")),
+        accepted_at=moment(record.get("accepted_at")),
+        since=moment(record.get("since")),
+    )
+
+
+def message_from_entry(local_id: str, entry: str) -> Message:
+    """Read an entry of the map: a delivered message whose record has shrunk."""
+    _, kind, revision, version, _, _, message_id = entry.split(" ", 6)
+    record = {"state": "delivered", "kind": kind, "revision": revision, "message_id": message_id}
+    if version != "-":
+        record["version"] = version
+    return message_from_record(local_id, record)
+
+
+def timeline_event(line: str) -> TimelineEvent:
+    """Read one line of a timeline: milliseconds, event, and the rest as detail."""
+    at, _, rest = line.partition(" ")
+    event, _, detail = rest.partition(" ")
+    return TimelineEvent(at=datetime.fromtimestamp(int(at) / 1000, UTC), event=event, detail=detail)
+
+
+def error_from_json(text: str | None) -> LastError | None:
+    """Read the error that a worker wrote beside an attempt."""
+    if not text:
+        return None
+    values = json.loads(text)
+    return LastError(
+        phase=values["phase"],
+        status=values.get("status"),
+        code=values.get("code"),
+        detail=values.get("detail"),
+    )
+
+
+def error_to_json(error: LastError) -> str:
+    """Write an error for the ledger, which keeps it as it is."""
+    values = {name: getattr(error, name) for name in error.__slots__ if getattr(error, name) is not None}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the ledger, in milliseconds, as an aware datetime."""
+    return datetime.fromtimestamp(int(text) / 1000, UTC) if text else None

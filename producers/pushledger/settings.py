@@ -1,0 +1,130 @@
+"""Settings of a shop that enqueues, from the environment (prefix ``PUSHLEDGER_``) or keyword arguments."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pushledger.errors import SettingsError
+from pushledger.ledger import LedgerPolicy
+
+__all__ = ["Duration", "Settings"]
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
+        if not match:
+            raise ValueError("must be a duration like 30s, 10m, 2h or 7d")
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """What producers, workers and readers of one account must agree on.
+
+    Raises SettingsError, naming the variable and the rule, when a value does not fit.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PUSHLEDGER_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="The Redis or Valkey server that holds the ledger.",
+    )
+    broker_url: str = Field(
+        "",
+        repr=False,
+        description="Celery's broker. Empty: the ledger's server, next logical database.",
+    )
+    account: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Names one API key's budget, pause and set of Redis keys.",
+    )
+    max_resends: int = Field(
+        1,
+        ge=0,
+        le=10,
+        description="How often a create with unknown outcome may be sent again; 0: at most once, never doubled.",
+    )
+    settle_delay: Duration = Field(
+        timedelta(seconds=30),
+        description="No call goes out for a message this long after an unknown outcome: the API may still act.",
+    )
+    retention: Duration = Field(
+        timedelta(0),
+        description="How long text and visitor are kept after delivery; 0: they leave the record at once.",
+    )
+    tombstone_for: Duration = Field(
+        timedelta(days=7), description="How long a deleted message is remembered, with its version."
+    )
+    timeline_for: Duration = Field(
+        timedelta(days=7),
+        description="How long a timeline (no texts in it) is kept after delivery; 0: not at all.",
+    )
+    redis_timeout: Duration = Field(
+        timedelta(seconds=1.5),
+        description="How long one round trip to the ledger may take before it is an error.",
+    )
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**values)  # type: ignore[arg-type]  # pydantic checks each value against its field
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+    @model_validator(mode="after")
+    def _has_a_broker(self) -> Self:
+        if not self.broker_url:
+            object.__setattr__(self, "broker_url", _next_database(self.redis_url))
+        return self
+
+    def policy(self) -> LedgerPolicy:
+        """The part of the settings that the ledger's scripts work by."""
+        return LedgerPolicy(
+            max_resends=self.max_resends,
+            settle_delay=self.settle_delay,
+            retention=self.retention,
+            tombstone_for=self.tombstone_for,
+            timeline_for=self.timeline_for,
+        )
+
+
+def _next_database(redis_url: str) -> str:
+    parts = urlsplit(redis_url)
+    if parts.scheme == "unix" or not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("broker_url: must be given, as it cannot be derived from PUSHLEDGER_REDIS_URL")
+    number = int(parts.path.strip("/") or 0) + 1
+    return urlunsplit(parts._replace(path=f"/{number}"))
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    rule = first["msg"].removeprefix("Value error, ")
+    return f"PUSHLEDGER_{name.upper()}: {rule}" if name else rule
