@@ -19,6 +19,9 @@ MAX_ID_BYTES = 512
 MAX_TEXT_BYTES = 65_536
 MAX_RESENDS = 10
 MAX_VERSION = 2**53
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Later times cannot be read back in every time zone; a year is room for all of them.
+_END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,7 @@ def version_number(version: int | datetime | None) -> str:
     if version is None:
         return ""
     if isinstance(version, datetime):
-        since = version - datetime(1970, 1, 1, tzinfo=UTC)
+        since = version - _EPOCH
         return str((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
     return str(version)
 
@@ -195,13 +198,15 @@ def _check_time(field: str, value: object) -> None:
         return
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise InvalidJob(field, "must be a datetime with a time zone")
-    if value.year < 1970:
-        raise InvalidJob(field, "must not be before 1970")
+    if not _EPOCH <= value < _END:
+        raise InvalidJob(field, "must be a time from 1970 to 9998; leave it out for never")
 
 
 def _check_version(value: object) -> None:
     if isinstance(value, datetime):
         _check_time("version", value)
+        if int(version_number(value)) >= MAX_VERSION:
+            raise InvalidJob("version", "must be a time before the year 2255, as it is compared in microseconds")
     elif value is not None and not _is_int_within(value, 0, MAX_VERSION - 1):
         raise InvalidJob("version", "must be a whole number from 0 to 2^53 - 1, or a datetime with a time zone")
 

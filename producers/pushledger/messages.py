@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from types import TracebackType
@@ -43,6 +44,10 @@ def _needs_wake_up(results: Iterable[RecordResult]) -> bool:
     return any(not isinstance(result, RefusedJob) and result.wake for result in results)
 
 
+def _documents(texts: Iterable[str]) -> list[dict[str, object]]:
+    return [json.loads(text) for text in texts]
+
+
 class Messages:
     """Pushed messages of one account. Thread-safe; make one and keep it.
 
@@ -51,7 +56,13 @@ class Messages:
     not answer; then repeat the call with the same ``job_id``.
     """
 
-    def __init__(self, settings: Settings | None = None, *, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        ledger: Ledger | None = None,
+        wake_ups: WakeUps | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self._ledger = ledger or Ledger.from_url(
             self.settings.redis_url,
@@ -59,7 +70,7 @@ class Messages:
             self.settings.policy(),
             self.settings.redis_timeout,
         )
-        self._wake_ups = WakeUps(self.settings.broker_url)
+        self._wake_ups = wake_ups or WakeUps(self.settings.broker_url)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -129,6 +140,10 @@ class Messages:
         """Messages in a state. Delivered ones are listed as long as RETENTION keeps them."""
         return self._ledger.in_state(state, limit)
 
+    def refused(self, limit: int = 100) -> list[dict[str, object]]:
+        """What is kept of jobs that the intake refused, newest first: local_id, verb, error, field, rule, at …"""
+        return _documents(self._ledger.refused(limit))
+
     def counts(self) -> dict[str, int]:
         """How many messages are in each state, and how many ids the map knows."""
         return self._ledger.counts()
@@ -157,7 +172,13 @@ class Messages:
 class AsyncMessages:
     """The same for asyncio; make it inside the running loop. See Messages."""
 
-    def __init__(self, settings: Settings | None = None, *, ledger: AsyncLedger | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        ledger: AsyncLedger | None = None,
+        wake_ups: WakeUps | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self._ledger = ledger or AsyncLedger.from_url(
             self.settings.redis_url,
@@ -165,7 +186,7 @@ class AsyncMessages:
             self.settings.policy(),
             self.settings.redis_timeout,
         )
-        self._wake_ups = WakeUps(self.settings.broker_url)
+        self._wake_ups = wake_ups or WakeUps(self.settings.broker_url)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -230,6 +251,10 @@ class AsyncMessages:
     async def in_state(self, state: State, limit: int = 100) -> list[Message]:
         """Messages in a state. Delivered ones are listed as long as RETENTION keeps them."""
         return await self._ledger.in_state(state, limit)
+
+    async def refused(self, limit: int = 100) -> list[dict[str, object]]:
+        """What is kept of jobs that the intake refused; see Messages.refused."""
+        return _documents(await self._ledger.refused(limit))
 
     async def _one(self, job: Job) -> Receipt:
         results = await self._ledger.record([job])

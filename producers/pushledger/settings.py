@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,7 @@ from pushledger.ledger import LedgerPolicy
 
 __all__ = ["Duration", "Settings"]
 
+_DATABASE = r"(/\d*)?"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -23,7 +24,10 @@ def _duration(value: object) -> object:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
         if not match:
             raise ValueError("must be a duration like 30s, 10m, 2h or 7d")
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+        try:
+            return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+        except OverflowError:
+            raise ValueError("must be a shorter duration") from None
     return value
 
 
@@ -82,6 +86,7 @@ class Settings(BaseSettings):
     )
     redis_timeout: Duration = Field(
         timedelta(seconds=1.5),
+        gt=timedelta(0),
         description="How long one round trip to the ledger may take before it is an error.",
     )
 
@@ -94,8 +99,14 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
-        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        # redis-py would take another path for database 0, without a word.
+        if parts.scheme != "unix" and not re.fullmatch(_DATABASE, parts.path):
+            raise ValueError("must end with the number of a logical database, as redis://host:6379/0 does")
+        if not _has_a_port(parts):
+            raise ValueError("must name a port from 0 to 65535")
         return url
 
     @model_validator(mode="after")
@@ -115,10 +126,17 @@ class Settings(BaseSettings):
         )
 
 
+def _has_a_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port >= 0
+    except ValueError:
+        return False
+
+
 def _next_database(redis_url: str) -> str:
     parts = urlsplit(redis_url)
-    if parts.scheme == "unix" or not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError("broker_url: must be given, as it cannot be derived from PUSHLEDGER_REDIS_URL")
+    if parts.scheme == "unix" or "db" in parse_qs(parts.query):
+        raise ValueError("PUSHLEDGER_BROKER_URL: must be given, as it cannot be derived from PUSHLEDGER_REDIS_URL")
     number = int(parts.path.strip("/") or 0) + 1
     return urlunsplit(parts._replace(path=f"/{number}"))
 

@@ -129,10 +129,10 @@ class AsyncConnection:
 
     async def _send(self, exchange: Exchange[T]) -> Sequence[Reply]:
         if len(exchange.commands) == 1:
-            return [await self._client.execute_command(*_parts(exchange.commands[0]))]
+            return [await self._client.execute_command(*_parts(exchange.commands[0]))]  # type: ignore[no-untyped-call]
         async with self._client.pipeline(transaction=False) as pipe:
             for command in exchange.commands:
-                pipe.execute_command(*_parts(command))  # type: ignore[no-untyped-call]
+                pipe.execute_command(*_parts(command))
             replies: Sequence[Reply] = await pipe.execute()
             return replies
 

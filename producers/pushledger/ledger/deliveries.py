@@ -39,7 +39,11 @@ def render_windows(windows: tuple[RateWindow, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One message taken for one call, as it stood at the claim. Times are milliseconds since the epoch."""
+    """One message taken for one call, as it stood at the claim.
+
+    ``failing_for`` is the time since its first failed attempt in a row, ``waiting_for`` the time since the change
+    that is not shown yet was accepted.
+    """
 
     local_id: str
     token: str
@@ -53,8 +57,8 @@ class Claimed:
     doomed: tuple[tuple[Kind, str], ...]
     revision: int
     attempts: int
-    failing_since: int | None
-    waiting_since: int | None
+    failing_for: timedelta
+    waiting_for: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AccountPause:
-    """The whole account waits. ``trouble`` pauses end with one probing call, others by themselves."""
+    """The whole account waits. ``trouble`` pauses begin when trouble was met ``after`` times in a row, and end
+    with one probing call; others begin at once and end by themselves."""
 
     duration: timedelta
     reason: str
     trouble: bool
+    after: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,15 +283,25 @@ def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Ar
         "call_kind": claimed.kind,
         "status": "" if settlement.status is None else settlement.status,
         "error": "" if settlement.error is None else error_to_json(settlement.error),
+        "summary": _summary(settlement),
         "retry_in": milliseconds(settlement.retry_in),
         "attempt": int(settlement.counts),
         "give_up": int(settlement.give_up),
         "pause_for": "" if pause is None else milliseconds(pause.duration),
         "pause_reason": "" if pause is None else pause.reason,
         "trouble": "" if pause is None else int(pause.trouble),
+        "pause_after": "" if pause is None else pause.after,
         "remaining": "" if heard is None else heard.remaining,
         "reset_in": "" if heard is None else milliseconds(heard.reset_in),
     }
+
+
+def _summary(settlement: Settlement) -> str:
+    # The API's own words may quote the text or the visitor: they stay in the record and out of the timeline.
+    error = settlement.error
+    if error is None:
+        return ""
+    return " ".join(str(part) for part in (error.phase, error.status) if part is not None)
 
 
 def _recorded(local_id: str, reply: Reply) -> RecordResult:
@@ -302,12 +312,12 @@ def _recorded(local_id: str, reply: Reply) -> RecordResult:
 
 
 def _claim(reply: Reply) -> Claim:
-    next_in, strikes, *rows = cast("list[int | list[str]]", reply)
-    messages = tuple(_claimed(cast("list[str]", row)) for row in rows)
+    next_in, strikes, now, *rows = cast("list[int | list[str]]", reply)
+    messages = tuple(_claimed(cast("list[str]", row), int(cast(int, now))) for row in rows)
     return Claim(messages, _next_in(cast(int, next_in)), int(cast(int, strikes)))
 
 
-def _claimed(row: list[str]) -> Claimed:
+def _claimed(row: list[str], now: int) -> Claimed:
     local_id, token, *flat = row
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     doomed = (entry.split(" ", 1) for entry in fields["doomed"].split("\n") if entry)
@@ -324,9 +334,13 @@ def _claimed(row: list[str]) -> Claimed:
         doomed=tuple((cast(Kind, kind), message_id) for kind, message_id in doomed),
         revision=int(fields["revision"]),
         attempts=int(fields["attempts"] or 0),
-        failing_since=int(fields["failing_since"]) if fields["failing_since"] else None,
-        waiting_since=int(fields["waiting_since"]) if fields["waiting_since"] else None,
+        failing_for=_since(fields["failing_since"], now),
+        waiting_for=_since(fields["waiting_since"], now),
     )
+
+
+def _since(then: str, now: int) -> timedelta:
+    return timedelta(milliseconds=max(0, now - int(then))) if then else timedelta(0)
 
 
 def _settled(reply: Reply) -> Settled:

@@ -44,7 +44,9 @@ class Ledger:
         identified, results = _identified(jobs), list[RecordResult]()
         for start in range(0, len(identified), _BATCH):
             batch = identified[start : start + _BATCH]
-            results += self._connection.run(self._exchanges.record(batch, self.digest_key()))
+            exchange = self._exchanges.record(batch, self.digest_key())
+            answers = self._connection.run(exchange)
+            results += answers
         return results
 
     def digest_key(self) -> bytes:
@@ -59,7 +61,8 @@ class Ledger:
 
     def in_state(self, state: State, limit: int) -> list[Message]:
         """Messages in a state: waiting ones by when they are due, others newest first."""
-        found = self.get(self._connection.run(self._exchanges.ids(state, limit)))
+        ids = self._connection.run(self._exchanges.ids(state, limit))
+        found = self.get(ids)
         return [message for message in found if message is not None and message.state == state]
 
     def timeline(self, local_id: str) -> list[TimelineEvent]:
@@ -125,7 +128,9 @@ class AsyncLedger:
         identified, results = _identified(jobs), list[RecordResult]()
         for start in range(0, len(identified), _BATCH):
             batch = identified[start : start + _BATCH]
-            results += await self._connection.run(self._exchanges.record(batch, await self.digest_key()))
+            exchange = self._exchanges.record(batch, await self.digest_key())
+            answers = await self._connection.run(exchange)
+            results += answers
         return results
 
     async def digest_key(self) -> bytes:
@@ -140,7 +145,8 @@ class AsyncLedger:
 
     async def in_state(self, state: State, limit: int) -> list[Message]:
         """Messages in a state: waiting ones by when they are due, others newest first."""
-        found = await self.get(await self._connection.run(self._exchanges.ids(state, limit)))
+        ids = await self._connection.run(self._exchanges.ids(state, limit))
+        found = await self.get(ids)
         return [message for message in found if message is not None and message.state == state]
 
     async def timeline(self, local_id: str) -> list[TimelineEvent]:
@@ -172,6 +178,10 @@ class AsyncLedger:
     async def clear_wake(self) -> None:
         """Say that a delivery has begun."""
         await self._connection.run(self._exchanges.clear_wake())
+
+    async def refused(self, limit: int) -> list[str]:
+        """Documents of refused jobs, newest first."""
+        return await self._connection.run(self._exchanges.refused(limit))
 
     async def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> tuple[bool, timedelta | None]:
         """Whether the asker shall send a wake-up now, and how long until there is something to claim."""

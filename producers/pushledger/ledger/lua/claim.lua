@@ -2,7 +2,7 @@
   KEYS[1] account prefix
   ARGV    now ('' = the server's clock), claim id, how many at most, lease in ms, windows ("100/3600000 …"),
           policy fields …
-  Returns {next in ms or -1, strikes, row, row, …}, a row being {local id, token, field, value, …}.
+  Returns {next in ms or -1, strikes, now, row, row, …}, a row being {local id, token, field, value, …}.
   Closes: two workers taking one message; a dead worker's message waiting for ever (expired leases are
   taken back first); a claim sent again because its reply was lost: the claim id answers with the same
   rows and draws nothing twice. ]]
@@ -23,7 +23,7 @@ local function row(m)
   return fields
 end
 
-local function answer(strikes) return { Due.next_in(windows, now), strikes, unpack(rows) } end
+local function answer(strikes) return { Due.next_in(windows, now), strikes, now, unpack(rows) } end
 
 local function answer_again(ids)
   for index, id in ipairs(ids) do

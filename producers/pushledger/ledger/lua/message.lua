@@ -164,11 +164,11 @@ local function take_wish(m, job, policy, now)
   if m.waiting_since == '' then m.waiting_since = now end
   note(m, 'accepted', job.verb .. ' revision=' .. m.revision)
   Message.rest(m, policy, now)
+  if m.state == 'deleted' then return 'cancelled' end
   if waiting then
     note(m, 'folded', '')
     return 'folded'
   end
-  if m.state == 'deleted' then return 'cancelled' end
   if m.state == 'delivered' then return 'unchanged' end
   return 'queued'
 end
@@ -192,7 +192,7 @@ function Message.accept(m, job, policy, now)
   local live = known and m.wish == 'show' and m.life_over == ''
   if job.verb == 'delete' then
     if m.state == '' then return nil, 'unknown_local_id' end
-    if same_content(m, job) then
+    if same_content(m, job) and m.state ~= 'failed' then
       if job.version ~= '' then m.version = job.version end
       return 'unchanged'
     end
@@ -260,7 +260,9 @@ local function undo(m)
   if m.call ~= 'send' and m.message_id == m.call_id and m.shown_digest == '' then m.shown_digest = m.call_shown end
 end
 
+-- A create is superseded too when an earlier one's id came in meanwhile (R8).
 local function is_superseded(m)
+  if m.call == 'send' and m.message_id ~= '' then return true end
   return m.call ~= 'remove' and (m.wish == 'gone' or m.text_digest ~= m.call_digest or m.doomed ~= '')
 end
 
@@ -271,7 +273,7 @@ local function wait_after(m, outcome, now)
     if m.failing_since == '' then m.failing_since = now end
   end
   m.retry_at = str(num(now) + num(outcome.retry_in))
-  note(m, outcome.kind, outcome.error)
+  note(m, outcome.kind, outcome.summary)
 end
 
 --[[ Write what came of the call that is in the air. outcome.kind is
@@ -317,7 +319,8 @@ end
 function Message.take_back(m, policy, now)
   local claims, lease = num(m.claims), m.lease
   note(m, 'lost', m.call)
-  Message.settle(m, { kind = 'unknown', error = policy.lost, retry_in = policy.settle_delay, attempt = '1', give_up = '0' },
+  Message.settle(m, { kind = 'unknown', error = policy.lost, retry_in = policy.settle_delay, attempt = '1', give_up = '0',
+    summary = 'lease over' },
     policy, lease)
   m.since = now
   if m.state == 'queued' or m.state == 'retrying' then
@@ -329,7 +332,8 @@ end
 --[[ A create's answer came after its lease was over (R8). Adopt the id if this life waits for just that
   create; otherwise it is an extra copy to be removed; the recorded id itself says nothing new. ]]
 function Message.late(m, token, kind, message_id, policy, now)
-  local listed = has(m.unknown, token, ' ')
+  local listed, before = has(m.unknown, token, ' '), has(m.unknown_before, token, ' ')
+  if message_id == m.message_id and not listed and not before then return end
   m.unknown, m.unknown_before = without(m.unknown, token, ' '), without(m.unknown_before, token, ' ')
   if message_id == m.message_id or has(m.doomed, kind .. ' ' .. message_id, '\n') then
     return Message.rest_if_waiting(m, policy, now)

@@ -2,8 +2,9 @@
   KEYS[1] account prefix
   ARGV    now ('' = the server's clock), local id, token, windows, number of outcome fields, outcome fields …,
           policy fields …
-  Outcome fields: kind, message_id, call_kind, status, error, retry_in, attempt, give_up (Message.settle) and
-          pause_for, pause_reason, trouble (of the account), remaining, reset_in (what the API said is left).
+  Outcome fields: kind, message_id, call_kind, status, error, summary, retry_in, attempt, give_up (Message.settle)
+          and pause_for, pause_reason, trouble, pause_after (of the account; the pause begins when trouble was
+          met that often in a row), remaining, reset_in (what the API said is left).
   Returns {'settled' | 'stale' | 'late', state}.
   Closes: a worker that comes too late writing over a newer one: with a token that is not current nothing
   changes, but a create's answer still hands in its message id (R8). A repetition finds its token no longer
@@ -27,10 +28,15 @@ if not current then return { outcome.message_id ~= '' and 'late' or 'stale', m.s
 
 Store.count('outcome_' .. outcome.kind)
 Budget.heard(outcome.remaining, outcome.reset_in, now)
+local streak = Store.key('streak')
 if outcome.pause_for ~= '' then
-  local ends = string.format('%.0f', tonumber(now) + tonumber(outcome.pause_for))
-  Budget.pause_until(ends, outcome.pause_reason, outcome.trouble == '1', now)
-elseif outcome.status ~= '' and outcome.kind ~= 'unknown' then
+  local met = outcome.trouble == '1' and redis.call('INCR', streak) or 0
+  if outcome.trouble == '0' or met >= tonumber(outcome.pause_after) then
+    local ends = string.format('%.0f', tonumber(now) + tonumber(outcome.pause_for))
+    Budget.pause_until(ends, outcome.pause_reason, outcome.trouble == '1', now)
+  end
+else
+  redis.call('DEL', streak)
   local pause = Budget.pause(now)
   if pause and pause.trouble == '1' then redis.call('DEL', Store.key('pause')) end
 end

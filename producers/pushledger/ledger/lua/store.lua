@@ -10,7 +10,9 @@
   due:<priority> zset     id by the time it may be tried        leases   zset   id by the lease's end
   state:<state>  zset     id by the time it came to that state; kept for the states in INDEXED
   slots:<window> zset     token by the time its budget slot is free again
-  pause          hash     until, reason        wake   string   a wake-up is under way        stats   hash ]]
+  pause          hash     until, reason, trouble, strikes   streak   string   calls in a row that met trouble
+  budget         hash     what the API says is left         wake     string   a wake-up is under way
+  claim:<id>     list     ids of one claim, for its replay   stats    hash     counters ]]
 local PREFIX = KEYS[1]
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEXED = { retrying = true, held = true, failed = true, expired = true, deleted = true, delivered = true }

@@ -1,0 +1,175 @@
+"""The one place that talks HTTP: performs a call and says, by evidence, in which phase it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import httpx
+from pushledger.jobs import Kind
+from pydantic import SecretStr
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
+from pushledger_worker.plan import Call, Edit, Remove, Send
+
+__all__ = ["Api"]
+
+# httpx logs each URL at INFO, and an edit's URL holds the message id.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+# httpx's pool is linear in open connections (encode/httpx#3215): several small ones stay cheap.
+CONNECTIONS_PER_CLIENT = 8
+QUICK_TRIES = 3
+_COLLECTIONS: dict[Kind, str] = {"pushed": "pushedMessages", "agent": "messages"}
+
+
+class _NoConnection(Exception):
+    """The connection could not be had; worth a quick retry inside the call."""
+
+
+class _Phase:
+    """Watches httpcore's own events: a request has left, in part at least, once its headers begin to be sent.
+
+    What an exception is called says nothing of the phase (R10): the same ConnectTimeout may be raised before or
+    after, by other transports. A CONNECT to a proxy is part of having a connection.
+    """
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def trace(self, event: str, info: Mapping[str, object]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self.sent = self.sent or getattr(info.get("request"), "method", b"") != b"CONNECT"
+
+
+class Api:
+    """A client of the Conversations API for one event loop.
+
+    ``clock`` must go on while the machine sleeps (CLOCK_BOOTTIME), in seconds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Callable[[], SecretStr],
+        call_timeout: timedelta,
+        inflight: int,
+        clock: Callable[[], float],
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._call_timeout = call_timeout.total_seconds()
+        self._clock = clock
+        connections = min(inflight, CONNECTIONS_PER_CLIENT)
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._clients = [
+            httpx.AsyncClient(
+                limits=limits,
+                timeout=self._call_timeout,
+                follow_redirects=False,
+                transport=transport() if transport else None,
+                headers={"accept": "application/json", "user-agent": "pushledger"},
+            )
+            for _ in range(-(-inflight // CONNECTIONS_PER_CLIENT))
+        ]
+        self._turn = 0
+
+    async def perform(self, call: Call, send_by: float) -> Answer:
+        """Make the call unless ``send_by`` (on the clock) has passed; never raises for what the network does.
+
+        One time-out spans all of it: waiting for a connection, quick retries, the answer's body.
+        """
+        phase = _Phase()
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                return await self._with_quick_retries(call, send_by, phase)
+        except _NoConnection as error:
+            return NotSent(str(error))
+        except TimeoutError:
+            return Unanswered("no answer in time") if phase.sent else NotSent("no connection in time")
+
+    async def _with_quick_retries(self, call: Call, send_by: float, phase: _Phase) -> Answer:
+        try:
+            return await self._once(call, send_by, phase)
+        except _NoConnection:
+            retrying = AsyncRetrying(
+                retry=retry_if_exception_type(_NoConnection),
+                wait=wait_exponential_jitter(initial=0.1, max=1, jitter=0.1),
+                stop=stop_after_attempt(QUICK_TRIES - 1),
+                reraise=True,
+            )
+            await asyncio.sleep(0.1)
+            return await retrying(self._once, call, send_by, phase)
+
+    async def _once(self, call: Call, send_by: float, phase: _Phase) -> Answer:
+        request = self._request(call, phase)
+        if self._clock() > send_by:
+            return Dropped()
+        try:
+            response = await self._client().send(request)
+        except Exception as error:  # of whatever type: the phase decides, not the name (R10)
+            if phase.sent:
+                return Unanswered(type(error).__name__)
+            raise _NoConnection(f"{type(error).__name__}: {error}") from error
+        return _read(response)
+
+    def _request(self, call: Call, phase: _Phase) -> httpx.Request:
+        collection = f"{self._base_url}/conversations/{_COLLECTIONS[call.kind]}"
+        body: bytes | None = None
+        match call:
+            case Send(_, target, text):
+                method, url, body = "POST", collection, _json({**json.loads(target), "text": text})
+            case Edit(_, message_id, text):
+                method, url, body = "PUT", f"{collection}/{_segment(message_id)}", _json({"text": text})
+            case Remove(_, message_id):
+                method, url = "DELETE", f"{collection}/{_segment(message_id)}"
+        headers = {"api-key": self._key().get_secret_value()}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        extensions = {"trace": phase.trace, "timeout": httpx.Timeout(self._call_timeout).as_dict()}
+        return self._clients[0].build_request(method, url, headers=headers, content=body, extensions=extensions)
+
+    def _client(self) -> httpx.AsyncClient:
+        self._turn = (self._turn + 1) % len(self._clients)
+        return self._clients[self._turn]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients:
+            await client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _segment(message_id: str) -> str:
+    if message_id in ("", ".", ".."):
+        raise ValueError("a message id must be more than dots, or the path would name something else")
+    return quote(message_id, safe="")
+
+
+def _json(body: dict[str, str]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _read(response: httpx.Response) -> Answered:
+    try:
+        parsed: object = json.loads(response.content) if response.content else {}
+    except ValueError:  # error bodies of proxies are HTML, or anything else
+        parsed = {}
+    body = {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answered(response.status_code, headers, body, "html" in headers.get("content-type", ""))

@@ -1,0 +1,102 @@
+"""The intake: jobs that other Celery apps enqueue by name. The promises begin when a job is recorded here.
+
+A job is never lost between broker and ledger: its message is acknowledged after it is recorded, refused (and kept,
+visible as ``refused``) or parked. A job's id is its task's id, so a message that arrives twice is recorded once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from celery.exceptions import Reject
+from pushledger.errors import InvalidJob, LedgerUnavailable, PushledgerError, RefusedJob, UnknownLocalId
+from pushledger.jobs import Job, job_from_json
+from pushledger.ledger import Ledger, Recorded
+
+__all__ = ["Intake"]
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_CREATE = 60.0
+LEDGER_POLL = 1.0
+_FIELDS_SHOWN = 40
+
+
+class Intake:
+    """Takes jobs from the queue into the ledger."""
+
+    def __init__(self, ledger: Ledger, wake: Callable[[], object], stopping: Callable[[], bool]) -> None:
+        self._ledger = ledger
+        self._wake = wake
+        self._stopping = stopping
+
+    def take(self, verb: str, task_id: str, values: dict[str, Any]) -> None:
+        """Record one job, or keep it as refused; wait as long as the ledger is away.
+
+        Raises celery.exceptions.Reject (requeue) when the worker stops while the ledger is away.
+        """
+        while True:
+            try:
+                self._record_or_keep(verb, task_id, values, parked_at=None)
+                return
+            except LedgerUnavailable as error:
+                log.warning("the intake waits for the ledger: %s", error, extra={"action": "intake_waits"})
+                if self._stopping():
+                    raise Reject(error, requeue=True) from error
+                time.sleep(LEDGER_POLL)
+
+    def take_parked(self) -> None:
+        """Try the parked jobs again; those whose create did not come in time are refused."""
+        for task_id, document in self._ledger.parked().items():
+            parked = json.loads(document)
+            self._record_or_keep(parked["verb"], task_id, parked["values"], parked["at"])
+
+    def _record_or_keep(self, verb: str, task_id: str, values: dict[str, Any], parked_at: float | None) -> None:
+        try:
+            job = job_from_json(verb, {"job_id": task_id, **values})
+            self._record(job)
+        except UnknownLocalId as error:
+            if parked_at is None and "version" in values:
+                parked = {"verb": verb, "values": values, "at": time.time()}
+                self._ledger.park(task_id, json.dumps(parked, ensure_ascii=False))
+                return
+            if parked_at is not None and time.time() < parked_at + WAIT_FOR_CREATE:
+                return
+            self._refuse(verb, task_id, values, error)
+        except (InvalidJob, RefusedJob) as error:
+            self._refuse(verb, task_id, values, error)
+        if parked_at is not None:
+            self._ledger.unpark(task_id)
+
+    def _record(self, job: Job) -> None:
+        result = self._ledger.record([job])[0]
+        if not isinstance(result, Recorded):
+            raise result
+        if result.wake:
+            self._wake()
+
+    def _refuse(self, verb: str, task_id: str, values: dict[str, Any], error: PushledgerError) -> None:
+        local_id = str(values.get("local_id", ""))
+        document = {
+            "task_id": task_id,
+            "verb": verb,
+            "local_id": local_id,
+            "fields": sorted(str(name) for name in values)[:_FIELDS_SHOWN],
+            "error": type(error).__name__,
+            "field": getattr(error, "field", None),
+            "rule": getattr(error, "rule", None),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self._ledger.refuse(json.dumps(document, ensure_ascii=False))
+        log.warning(
+            "refused %s of %s: %s",
+            verb,
+            local_id,
+            type(error).__name__,
+            extra={"action": "job_refused", "local_id": local_id, "task_id": task_id},
+        )

@@ -1,0 +1,114 @@
+"""Settings of a worker: those of the producers, and how to call the API."""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pushledger.ledger import RateWindow
+from pushledger.settings import Duration, Settings
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+__all__ = ["WorkerSettings", "parse_rate", "worker_settings"]
+
+_PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_rate(text: str) -> tuple[RateWindow, ...]:
+    """Read a rate: ``100/hour``, ``10/second, 100/hour``, ``60/10s``, or ``off`` for no limit of our own.
+
+    Raises ValueError when the text is none of these.
+    """
+    if text.strip().lower() == "off":
+        return ()
+    return tuple(_window(part) for part in text.split(","))
+
+
+def _window(text: str) -> RateWindow:
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(?:(second|minute|hour|day)|(\d+(?:\.\d+)?)\s*([smh]))\s*", text)
+    if not match or int(match[1]) == 0:
+        raise ValueError("must be like 100/hour, 60/10s or 10/second, 100/hour; off for no limit")
+    seconds = _PERIODS[match[2]] if match[2] else float(match[3]) * _UNITS[match[4]]
+    if seconds <= 0:
+        raise ValueError("must have a period longer than 0")
+    return RateWindow(int(match[1]), timedelta(seconds=seconds))
+
+
+def _rate(value: object) -> object:
+    return parse_rate(value) if isinstance(value, str) else value
+
+
+class WorkerSettings(Settings):
+    """Everything a worker needs; raises SettingsError naming the variable and the rule."""
+
+    api_key: SecretStr | None = Field(None, description="The API key. Give it here or as a file.")
+    api_key_file: Path | None = Field(
+        None, description="A file that holds the API key; read again whenever it changes."
+    )
+    api_url: str = Field(
+        "https://api.brevo.com/v3", description="Base URL of the API, with its version; a sandbox's, to try things out."
+    )
+    rate: Annotated[tuple[RateWindow, ...], NoDecode, BeforeValidator(_rate)] = Field(
+        (RateWindow(100, timedelta(hours=1)),),
+        description="Calls allowed to all workers together: `100/hour`, several windows parted by commas, or `off`.",
+    )
+    inflight: int = Field(8, ge=1, le=200, description="Calls in the air at once, per worker process.")
+    call_timeout: Duration = Field(
+        timedelta(seconds=30), description="One call, all of it: connection, quick retries, answer."
+    )
+    lease_margin: Duration = Field(
+        timedelta(seconds=15),
+        description="How much longer than a call the lease of a message lasts; also the time a claim may take.",
+    )
+    give_up_after: Duration = Field(
+        timedelta(days=1), description="A message that has failed for this long is given up: failed, and visible."
+    )
+    backoff_first: Duration = Field(timedelta(seconds=5), description="Wait before the second attempt; it doubles.")
+    backoff_limit: Duration = Field(timedelta(minutes=30), description="The longest wait between two attempts.")
+    shift: Duration = Field(timedelta(seconds=5), description="How long one delivery task works before it hands over.")
+    tick: Duration = Field(
+        timedelta(seconds=1), description="How often a worker looks by itself whether something is due."
+    )
+    shutdown_grace: Duration = Field(
+        timedelta(seconds=20),
+        description="How long a stopping worker tries to write down outcomes while Redis is away.",
+    )
+    concurrency: int = Field(2, ge=1, le=64, description="Worker processes of one `pushledger worker`.")
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if not re.match(r"https?://[^/]", url):
+            raise ValueError("must start with https:// (or http://)")
+        return url.rstrip("/")
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]+", key.get_secret_value()):
+            raise ValueError("must be printable ASCII without blanks")
+        return key
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        if (self.api_key is None) == (self.api_key_file is None):
+            raise ValueError("set exactly one of PUSHLEDGER_API_KEY and PUSHLEDGER_API_KEY_FILE")
+        if self.call_timeout <= timedelta(0):
+            raise ValueError("PUSHLEDGER_CALL_TIMEOUT: must be longer than 0")
+        return self
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed message is a worker's own."""
+        return self.call_timeout + self.lease_margin
+
+
+@functools.cache
+def worker_settings() -> WorkerSettings:
+    """This process's settings, read from the environment once."""
+    return WorkerSettings()

@@ -1,0 +1,80 @@
+"""The worker's own tick: about each second it looks whether something is due, and wakes a delivery.
+
+It makes a lost wake-up cost a second, and needs no beat. It is a step of the *consumer*: that one is started again
+after the broker was away; a timer of the worker's own blueprint never fires again then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from celery import bootsteps
+from pushledger.broker import INTAKE_QUEUE, UNPARK
+from pushledger.errors import PushledgerError
+from pushledger.ledger import Ledger
+from pushledger.wakeup import WakeUps
+
+from pushledger_worker.settings import WorkerSettings, worker_settings
+
+__all__ = ["Tick"]
+
+log = logging.getLogger(__name__)
+
+QUIET_AFTER_FAILURE = 5.0
+
+
+class Tick(bootsteps.StartStopStep):
+    """Looks for due messages and parked jobs while the worker consumes."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+        self._looker: _Looker | None = None
+
+    def start(self, consumer: Any) -> None:
+        """Arm the timer; called again after each reconnection."""
+        if self._looker is None:
+            self._looker = _Looker(worker_settings(), consumer.app)
+        self._timer = consumer.timer.call_repeatedly(worker_settings().tick.total_seconds(), self._looker.look)
+
+    def stop(self, consumer: Any) -> None:
+        """Disarm the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    shutdown = stop
+
+
+class _Looker:
+    def __init__(self, settings: WorkerSettings, app: Any) -> None:
+        self._settings = settings
+        self._app = app
+        self._ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
+        self._wake_ups = WakeUps(settings.broker_url)
+        self._quiet_until = 0.0
+
+    def look(self) -> None:
+        """Wake a delivery if something is due; stays quiet a while when Redis is away, not to hold the worker up."""
+        if time.monotonic() < self._quiet_until:
+            return
+        try:
+            asker = f"tick-{os.getpid()}-{time.monotonic_ns()}"
+            wake, _ = self._ledger.wake(asker, self._settings.rate)
+            if wake:
+                self._wake_ups.publish(self._settings.account)
+            if self._ledger.parked_count():
+                self._app.send_task(UNPARK, queue=INTAKE_QUEUE, ignore_result=True, retry=False)
+        except PushledgerError as error:
+            self._hush(error)
+        except Exception as error:  # the broker's client raises what it likes; the tick must go on
+            self._hush(error)
+
+    def _hush(self, error: Exception) -> None:
+        self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE
+        log.warning("the tick could not look: %s", error, extra={"action": "tick_failed"})
