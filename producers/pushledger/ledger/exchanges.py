@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -22,7 +22,7 @@ from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.keys import PRIORITIES, Keys
 from pushledger.ledger.policy import LedgerPolicy, milliseconds
-from pushledger.ledger.scripts import script
+from pushledger.ledger.scripts import Script, script
 from pushledger.message import (
     Message,
     Outcome,
@@ -59,11 +59,12 @@ RecordResult = Recorded | RefusedJob
 
 @dataclass(frozen=True, slots=True)
 class Exchanges:
-    """Builds the exchanges of one account. ``now`` (ms) replaces the server's clock, for tests."""
+    """Builds the exchanges of one account. ``now`` (ms) replaces the server's clock, ``script`` the scripts: for tests."""
 
     keys: Keys
     policy: LedgerPolicy
     now: int | None = None
+    script: Callable[[str], Script] = script
 
     def digest_key(self, made: str) -> Exchange[bytes]:
         """The account's digest key; ``made`` becomes it if there is none yet."""
@@ -240,7 +241,7 @@ class Exchanges:
 
     def _call(self, verb: str, *arguments: Argument) -> ScriptCall:
         now = "" if self.now is None else self.now
-        return ScriptCall(script(verb), self.keys.prefix, (now, *arguments))
+        return ScriptCall(self.script(verb), self.keys.prefix, (now, *arguments))
 
 
 def _job_fields(job: Job, life: str, digest_key: bytes) -> dict[str, Argument]:

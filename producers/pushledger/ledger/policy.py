@@ -20,7 +20,7 @@ class LedgerPolicy:
     timeline_for: timedelta = timedelta(days=7)
     timeline_length: int = 50
     max_claims: int = 5
-    wake_for: timedelta = timedelta(seconds=5)
+    wake_for: timedelta = timedelta(seconds=1)
     jobs_for: timedelta = timedelta(minutes=15)
 
     def arguments(self) -> tuple[str | int, ...]:

@@ -7,7 +7,7 @@
   taken back first); a claim sent again because its reply was lost: the claim id answers with the same
   rows and draws nothing twice. ]]
 local FIELDS = { 'kind', 'wish', 'text', 'target', 'message_id', 'doomed', 'revision', 'attempts', 'failing_since',
-  'accepted_at', 'waiting_since', 'shown_digest', 'text_digest' }
+  'waiting_since', 'shown_digest', 'text_digest' }
 local now, claim_id, wanted = Store.now(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local lease_ms, windows = tonumber(ARGV[4]), Budget.windows(ARGV[5])
 local policy = Store.policy({ unpack(ARGV, 6) })
@@ -15,10 +15,10 @@ local leases, claimed = Store.key('leases'), Store.key('claim', claim_id)
 local rows = {}
 
 local function row(m)
-  local fields = { m.id, m.token }
+  local fields, seen = { m.id, m.token }, Message.as_claimed(m)
   for _, name in ipairs(FIELDS) do
     fields[#fields + 1] = name
-    fields[#fields + 1] = m[name]
+    fields[#fields + 1] = seen[name]
   end
   return fields
 end

@@ -155,6 +155,7 @@ local function take_wish(m, job, policy, now)
   if was == 'failed' or was == 'expired' or was == 'deleted' then
     m.attempts, m.failing_since, m.error, m.retry_at = '', '', '', ''
   end
+  if m.token ~= '' and m.call_text == '' then m.call_text = m.text end
   m.wish = job.verb == 'delete' and 'gone' or 'show'
   m.text, m.text_digest = job.text, job.text_digest
   m.priority, m.not_before, m.expires_at = job.priority, job.not_before, job.expires_at
@@ -228,6 +229,21 @@ function Message.claim(m, token, lease, now)
   m.claims = str(num(m.claims) + 1)
   note(m, call, (m.call_resend == '1' and 'again ' or '') .. 'revision=' .. m.revision)
   become(m, 'sending', '', now)
+end
+
+--[[ The message as its worker shall see it: the call that was noted, even if the wish has moved on since. A
+  claim that is asked again must not be answered with another call than the one that will be settled. ]]
+function Message.as_claimed(m)
+  local seen = Message.new({ kind = m.call_kind, wish = 'show', target = m.target, message_id = m.call_id,
+    text = m.call_text ~= '' and m.call_text or m.text, text_digest = m.call_digest, revision = m.call_revision,
+    attempts = m.attempts, failing_since = m.failing_since, waiting_since = m.waiting_since })
+  local doomed = m.call_kind .. ' ' .. m.call_id
+  if m.call == 'remove' and has(m.doomed, doomed, '\n') then
+    seen.doomed, seen.message_id = doomed, ''
+  elseif m.call == 'remove' then
+    seen.wish = 'gone'
+  end
+  return seen
 end
 
 local function removed(m, id)
@@ -311,6 +327,7 @@ function Message.settle(m, outcome, policy, now)
   if kind == 'unknown' and outcome.give_up == '1' and m.call ~= 'send' and not is_superseded(m) then failure = 'gave_up' end
   m.token, m.lease, m.claims = '', '', ''
   m.call, m.call_kind, m.call_id, m.call_digest, m.call_revision, m.call_resend, m.call_shown = '', '', '', '', '', '', ''
+  m.call_text = ''
   if failure then return Message.fail(m, failure, now) end
   Message.rest(m, policy, now)
 end

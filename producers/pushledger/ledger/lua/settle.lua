@@ -13,6 +13,7 @@ local now, id, token, windows = Store.now(ARGV[1]), ARGV[2], ARGV[3], Budget.win
 local outcome_end = 5 + tonumber(ARGV[5])
 local outcome = Store.table({ unpack(ARGV, 6, outcome_end) })
 local policy = Store.policy({ unpack(ARGV, outcome_end + 1) })
+Store.make_room(id)
 local m = Store.load(id)
 local current = m.token == token
 

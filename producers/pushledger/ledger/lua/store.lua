@@ -50,7 +50,8 @@ function Store.load(id)
   end
   local m = Message.new(fields)
   m.id, m.stored = id, stored
-  m.was = { state = m.state, priority = m.priority, due = m.due, lease = m.lease, message_id = m.message_id }
+  m.was = { state = m.state, priority = m.priority, due = m.due, lease = m.lease, message_id = m.message_id,
+    since = m.since }
   return m
 end
 
@@ -64,7 +65,7 @@ end
 function Store.unpack_entry(entry)
   local v, kind, revision, version, target, shown, message_id = entry:match('^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
   return {
-    v = v, state = 'delivered', wish = 'show', kind = kind, revision = revision, version = undash(version),
+    v = v, state = 'delivered', wish = 'show', priority = 'normal', kind = kind, revision = revision, version = undash(version),
     target_digest = target, shown_digest = undash(shown), text_digest = undash(shown), message_id = message_id,
   }
 end
@@ -96,13 +97,14 @@ local function kept_for(m, policy)
   return nil
 end
 
-local function save_message(m, policy)
+local function save_message(m, policy, now)
   local kept_ms = kept_for(m, policy)
   if m.state == 'deleted' or (m.state == 'delivered' and policy.retention == 0) then m.text, m.target = '', '' end
   if kept_ms == 0 then return redis.call('DEL', Store.key('message', m.id)) end
   save_fields(m)
   if kept_ms then
-    redis.call('PEXPIRE', Store.key('message', m.id), kept_ms)
+    -- Counted from when it came to rest, like the index, however often a job finds nothing to change.
+    redis.call('PEXPIRE', Store.key('message', m.id), math.max(1, kept_ms - (tonumber(now) - tonumber(m.since))))
   elseif m.was.state == 'delivered' or m.was.state == 'deleted' then
     redis.call('PERSIST', Store.key('message', m.id))
   end
@@ -126,19 +128,24 @@ local function enter_indexes(m, policy, now)
   end
   if m.state == 'sending' and was.lease ~= m.lease then redis.call('ZADD', Store.key('leases'), m.lease, id) end
   local listed = INDEXED[m.state] and not (m.state == 'delivered' and policy.retention == 0)
-  if was.state ~= m.state and listed then
+  if (was.state ~= m.state or was.since ~= m.since) and listed then
     local key, kept_ms = Store.key('state', m.state), kept_for(m, policy)
     redis.call('ZADD', key, m.since, id)
     if kept_ms then redis.call('ZREMRANGEBYSCORE', key, '-inf', tonumber(now) - kept_ms) end
   end
 end
 
---[[ Removals come first: a script whose first write frees memory may go on writing on a full server, so
-  an answer's message id is never refused for lack of room. ]]
+--[[ A script whose first write is a removal, though of nothing, may go on writing on a full server: so an
+  answer's message id is never refused for lack of room. ]]
+function Store.make_room(id) redis.call('HDEL', Store.key('message', id), '') end
+
+-- A message that stands in the map alone stays there until something happens to it.
 function Store.save(m, policy, now)
+  if not m.stored.state and #m.events == 0 then return end
+  if m.since == '' then m.since = now end
   if m.state ~= 'queued' and m.state ~= 'retrying' then m.due = '' end
   leave_indexes(m)
-  save_message(m, policy)
+  save_message(m, policy, now)
   enter_indexes(m, policy, now)
   Store.write_timeline(m, policy, now)
 end
