@@ -112,6 +112,7 @@ class World:
         self.handed_in: dict[str, str] = {}
         self.without_id: set[str] = set()
         self.tokens: set[str] = set()
+        self.last_sent_at: dict[str, int] = {}
         self.known_to_show: dict[str, str] = {}
         self.made = 0
         self.faulty = True
@@ -140,7 +141,7 @@ class World:
                 self.crash(actor.group)
                 return True
             if roll < 0.02:
-                self.freeze(actor.group, self.dice.randint(500, 2 * LEASE))
+                self.freeze(actor.group, self.dice.randint(500, 4 * LEASE))
                 return True
         try:
             actor.wakes_at = self.now + next(actor.steps)
@@ -269,13 +270,8 @@ class World:
         if self.options.budget_per_worker:
             windows = (RateWindow(LIMIT, timedelta(milliseconds=WINDOW + self.made)),)
         while True:
-            claim_id, asked_at = f"claim{self.dice.getrandbits(48)}", self.now
-            while True:
-                try:
-                    claim = yield from self.redis(lambda e: self.watched_claim(e, claim_id, windows))
-                    break
-                except LostReply:
-                    yield self.dice.randint(10, 300)
+            asked_at = self.now
+            claim = yield from self.claim(f"claim{self.dice.getrandbits(48)}", windows)
             send_by = asked_at + LEASE - CALL_TIMEOUT
             for claimed in claim.messages:
                 self.note(f"{name} claims {claimed.local_id} r{claimed.revision} ({claimed.token[-6:]})")
@@ -283,6 +279,13 @@ class World:
                 self.start(call_name, self.call(call_name, claimed, claim.strikes, send_by, windows), name)
             next_in = 500 if claim.next_in is None else min(500, round(claim.next_in.total_seconds() * 1000))
             yield max(next_in, 20)
+
+    def claim(self, claim_id: str, windows: tuple[RateWindow, ...]) -> Steps[Claim]:
+        while True:
+            try:
+                return (yield from self.redis(lambda e: self.watched_claim(e, claim_id, windows)))
+            except LostReply:
+                yield self.dice.randint(10, 300)
 
     def watched_claim(self, exchanges: Exchanges, claim_id: str, windows: tuple[RateWindow, ...]) -> Exchange[Claim]:
         """A claim whose messages are looked at in the moment in which they are taken."""
@@ -365,7 +368,7 @@ class World:
         fate = self.api.receive(call, claimed.local_id, lambda _: "")
         self.start(f"end of {name}", self.end_call(name, claimed, fate.answer_at), "the API")
         if fate.effect_at is not None:
-            self.start(f"effect of {name}", self.effect(call, claimed, fate.effect_at, made), "the API")
+            self.start(f"effect of {name}", self.effect(call, claimed, fate.effect_at, self.now, made), "the API")
         while self.now < fate.answer_at:
             yield fate.answer_at - self.now
         if fate.effect_at is not None and fate.effect_at <= fate.answer_at:
@@ -382,6 +385,7 @@ class World:
         self.check(other is None, f"promise 4: {claimed.local_id} has two calls in the air: {other} and {name}")
         self.in_the_air[claimed.local_id] = name
         if isinstance(call, Send):
+            self.check(bool(call.target), f"{claimed.local_id} is sent to nobody: its life is over")
             self.check(claimed.local_id not in self.without_id, f"R9: {claimed.local_id} is sent again without an id")
 
     def end_call(self, name: str, claimed: Claimed, at: int) -> Steps[None]:
@@ -391,9 +395,12 @@ class World:
         if self.in_the_air.get(claimed.local_id) == name:
             del self.in_the_air[claimed.local_id]
 
-    def effect(self, call: Call, claimed: Claimed, at: int, made: list[str]) -> Steps[None]:
+    def effect(self, call: Call, claimed: Claimed, at: int, sent_at: int, made: list[str]) -> Steps[None]:
         while self.now < at:
             yield at - self.now
+        overtaken = self.last_sent_at.get(claimed.local_id, 0) > sent_at
+        self.check(not overtaken, f"R1: an older call for {claimed.local_id} took effect after a newer one")
+        self.last_sent_at[claimed.local_id] = sent_at
         match call:
             case Send(_, target, text):
                 message_id = f"id{len(self.api.copies) + 1}"
@@ -401,7 +408,7 @@ class World:
                 self.api.copies[message_id] = Copy(message_id, claimed.local_id, visitor, text)
                 made.append(message_id)
                 self.check(text.endswith((f" for {visitor}", " for anyone")), f"R5: {text!r} reached {visitor}")
-                shown = [copy for copy in self.shown(claimed.local_id)]
+                shown = self.shown(claimed.local_id)
                 self.check(
                     len(shown) <= 1 + self.options.max_resends,
                     f"promise 5: {claimed.local_id} is shown {len(shown)} times",
