@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic.fields import FieldInfo
-
 from pushledger.ledger import RateWindow
 from pushledger.settings import Settings
 from pushledger_worker.settings import WorkerSettings
+from pydantic.fields import FieldInfo
 
 HEAD = """# Settings
 

@@ -1,4 +1,25 @@
-"""The Celery side of the contract: names of tasks and queues, and the options that survive a broken broker."""
+"""The Celery side of the contract: names of tasks and queues, and the options that survive a broken broker.
+
+A shop whose Celery app shares this broker can enqueue by name, without this package::
+
+    app.send_task(
+        "pushledger.create",                      # or pushledger.update, pushledger.upsert, pushledger.delete
+        kwargs={"local_id": "order:1042", "visitor_id": "…", "agent_id": "…", "text": "Order received", "version": 1},
+        queue="pushledger.intake",
+        argsrepr="()",
+        kwargsrepr="{}",
+        ignore_result=True,
+    )
+
+- The queue must be named, here or by the app's own ``task_routes = {"pushledger.*": {"queue": "pushledger.intake"}}``:
+  else the job goes to the app's default queue, where no worker of ours sees it.
+- ``kwargs`` are the arguments of Messages.create, update, upsert and delete as JSON values; positional ones are
+  refused. The task's id is the job's id.
+- ``argsrepr`` and ``kwargsrepr`` are to be blanked: Celery sends the arguments a second time in the headers, as a
+  representation for logs and monitors, and that holds the text and the visitor.
+- With a ``version`` an update or delete may arrive before its create; without one it is refused then.
+- What cannot be accepted is kept: ``pushledger list --state refused``.
+"""
 
 from __future__ import annotations
 

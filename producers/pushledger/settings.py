@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pushledger.errors import SettingsError
-from pushledger.ledger import LedgerPolicy
+from pushledger.ledger import Ledger, LedgerPolicy
 
 __all__ = ["Duration", "Settings"]
 
@@ -107,6 +107,10 @@ class Settings(BaseSettings):
             raise ValueError("must end with the number of a logical database, as redis://host:6379/0 does")
         if not _has_a_port(parts):
             raise ValueError("must name a port from 0 to 65535")
+        try:
+            Ledger.from_url(url, "default", LedgerPolicy(), timedelta(seconds=1)).close()
+        except ValueError:
+            raise ValueError("has an option after the question mark whose value does not fit") from None
         return url
 
     @model_validator(mode="after")

@@ -41,9 +41,7 @@ class Api:
         finally:
             self._sandbox.finish(exchange, status)
 
-    async def _live_through(
-        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> int | None:
+    async def _live_through(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> int | None:
         if exchange.verdict.delay:
             await asyncio.sleep(exchange.verdict.delay)
         course = self._sandbox.carry_out(exchange)
@@ -72,9 +70,7 @@ class Api:
         quota = self._sandbox.quota()
         if not self._sandbox.rules.rate_headers:
             return []
-        limit, remaining, reset = (
-            (None, None, None) if quota is None else (quota.limit, quota.remaining, quota.reset)
-        )
+        limit, remaining, reset = (None, None, None) if quota is None else (quota.limit, quota.remaining, quota.reset)
         if reply.reset is not None:
             limit, remaining, reset = limit or 100, 0, reply.reset
         if limit is None:

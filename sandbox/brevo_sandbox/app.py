@@ -17,6 +17,4 @@ def create_app(sandbox: Sandbox) -> Starlette:
 
     Dropped connections need `brevo_sandbox.server`; elsewhere they show as `ConnectionDroppedError`.
     """
-    return Starlette(
-        routes=[Below(f"{PREFIX}/", Api(sandbox)), *control_routes(sandbox), *page_routes(sandbox)]
-    )
+    return Starlette(routes=[Below(f"{PREFIX}/", Api(sandbox)), *control_routes(sandbox), *page_routes(sandbox)])

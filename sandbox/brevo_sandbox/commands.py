@@ -34,9 +34,7 @@ def _chances(context: click.Context, parameter: click.Parameter, written: tuple[
     context_settings={"show_default": True},
 )
 @click.option("--host", default=LOOPBACK, help="Address to listen on.")
-@click.option(
-    "--port", default=8025, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
-)
+@click.option("--port", default=8025, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option("--rate", default="100/hour", callback=_rate, help="Calls allowed, as 60/10s, 100/hour or off.")
 @click.option(
     "--fault",
@@ -47,16 +45,10 @@ def _chances(context: click.Context, parameter: click.Parameter, written: tuple[
     help="Let a share P of the requests go wrong, as POST:error_after=0.03 or latency=0.2@1.5s.",
 )
 @click.option("--seed", type=int, help="Make the faults by chance the same in each run.")
-@click.option(
-    "--key", "keys", multiple=True, help="Accept only this api-key; may be given again. [default: any]"
-)
-@click.option(
-    "--without-sender", is_flag=True, help="Accept a create that names neither an agent nor a group."
-)
+@click.option("--key", "keys", multiple=True, help="Accept only this api-key; may be given again. [default: any]")
+@click.option("--without-sender", is_flag=True, help="Accept a create that names neither an agent nor a group.")
 @click.option("--no-rate-headers", is_flag=True, help="Leave out the x-sib-ratelimit headers.")
-@click.option(
-    "--count-refused", is_flag=True, help="Take calls answered 429 from what the next window allows."
-)
+@click.option("--count-refused", is_flag=True, help="Take calls answered 429 from what the next window allows.")
 @click.option("--json-ready", is_flag=True, help="Print the line that says it is ready as JSON.")
 def sandbox(
     host: str,
@@ -71,9 +63,7 @@ def sandbox(
     json_ready: bool,
 ) -> None:
     """Serve a stand-in for the Brevo Conversations API, with faults to order."""
-    rules = Rules(
-        require_sender=not without_sender, rate_headers=not no_rate_headers, count_refused=count_refused
-    )
+    rules = Rules(require_sender=not without_sender, rate_headers=not no_rate_headers, count_refused=count_refused)
     state = Sandbox(rate=rate, chances=chances, seed=seed, keys=keys or None, rules=rules)
 
     def say_ready(url: str) -> None:

@@ -99,9 +99,7 @@ class Fault:
         if self.body is not None:
             _only(self.kind in _BODIES, self.kind, "body")
         if self.end is not None:
-            fitting = self.kind is Kind.LATE_EFFECT or (
-                self.kind in _RESETS and self.end in (End.RESET, End.CLOSE)
-            )
+            fitting = self.kind is Kind.LATE_EFFECT or (self.kind in _RESETS and self.end in (End.RESET, End.CLOSE))
             _only(fitting, self.kind, f"end {self.end.value!r}")
 
     def settled(self, chance: Random) -> Fault:
@@ -130,9 +128,7 @@ class Fault:
             "end": self.end,
             "body": self.body,
         }
-        return {"kind": self.kind.value} | {
-            name: value for name, value in details.items() if value is not None
-        }
+        return {"kind": self.kind.value} | {name: value for name, value in details.items() if value is not None}
 
 
 def _only(fitting: bool, kind: Kind, detail: str) -> None:

@@ -46,9 +46,7 @@ class Incoming:
     target: Target | None
 
     @classmethod
-    def read(
-        cls, method: str, path: str, query: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> Incoming:
+    def read(cls, method: str, path: str, query: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Incoming:
         """Take the parts of a request off the wire."""
         readable, document = True, None
         try:
@@ -59,9 +57,7 @@ class Incoming:
             method=method,
             path=path,
             query=query,
-            headers=tuple(
-                (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers
-            ),
+            headers=tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers),
             body=body,
             readable=readable,
             document=document,

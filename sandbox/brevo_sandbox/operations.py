@@ -33,9 +33,7 @@ class _RefusedError(Exception):
 class Operations:
     """Create, read, edit and delete messages of a store."""
 
-    def __init__(
-        self, store: Store, rules: Rules, clock: Callable[[], float], ids: Callable[[], str]
-    ) -> None:
+    def __init__(self, store: Store, rules: Rules, clock: Callable[[], float], ids: Callable[[], str]) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock

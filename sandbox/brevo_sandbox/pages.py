@@ -20,9 +20,7 @@ MOST_VISITORS = 200
 _READ = frozenset({"GET", "HEAD"})
 _STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": ("default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
@@ -89,9 +87,7 @@ class _Pages:
 
 def _fault_lines(sandbox: Sandbox) -> Sequence[str]:
     by_chance = [
-        f"{chance.fault.kind.value} {chance.probability:.1%}"
-        for chance in sandbox.faults.chances
-        if chance.probability
+        f"{chance.fault.kind.value} {chance.probability:.1%}" for chance in sandbox.faults.chances if chance.probability
     ]
     scripted = [
         f"{entry.fault.kind.value} ({'all' if entry.times is None else f'next {entry.times}'})"

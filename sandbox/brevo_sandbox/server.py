@@ -51,9 +51,7 @@ def running(sandbox: Sandbox, host: str = LOOPBACK, port: int = 0) -> Iterator[s
     listener = _listen(host, port)
     ready = threading.Event()
     server = _Server(sandbox, ready.set)
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="brevo-sandbox", daemon=True
-    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="brevo-sandbox", daemon=True)
     thread.start()
     try:
         if not ready.wait(10):

@@ -101,9 +101,7 @@ async def test_an_honest_refusal_outlives_a_bad_body(api: httpx.AsyncClient) -> 
         {"path_contains": "pushedMessages/"},
     ],
 )
-async def test_a_fault_waits_for_the_request_it_is_for(
-    api: httpx.AsyncClient, match: dict[str, object]
-) -> None:
+async def test_a_fault_waits_for_the_request_it_is_for(api: httpx.AsyncClient, match: dict[str, object]) -> None:
     """Other requests pass by; an edit counts for the visitor of its message."""
     await api.post("/sandbox/faults", json={"kind": "error_before"} | match)
     assert (await api.post(PUSHED, json=ORDER)).status_code == 200
@@ -175,9 +173,7 @@ async def test_chances_strike_about_as_often_as_they_say() -> None:
 
     async def play(seed: int, method: str) -> list[int]:
         transport = httpx.ASGITransport(create_app(Sandbox(chances=chances, seed=seed)))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://x", headers={"api-key": "k"}
-        ) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers={"api-key": "k"}) as client:
             return [(await client.request(method, PUSHED, json=ORDER)).status_code for _ in range(400)]
 
     first = await play(1, "POST")

@@ -67,9 +67,7 @@ async def test_the_journal_forgets_the_oldest_but_counts_on(
 
 async def test_a_visitor_sees_what_is_left_and_how_it_reads_now(api: httpx.AsyncClient) -> None:
     """Edits show, deletions do not, the order is that of creation."""
-    ids = [
-        (await api.post(PUSHED, json=ORDER | {"text": text})).json()["id"] for text in ("one", "two", "three")
-    ]
+    ids = [(await api.post(PUSHED, json=ORDER | {"text": text})).json()["id"] for text in ("one", "two", "three")]
     await api.put(f"{PUSHED}/{ids[0]}", json={"text": "uno"})
     await api.delete(f"{PUSHED}/{ids[1]}")
     seen = (await api.get("/sandbox/visitors/visitor-1")).json()
@@ -143,9 +141,7 @@ async def test_settings_change_at_run_time(api: httpx.AsyncClient) -> None:
         ("faults", {"rates": {"refused": 1}}),
     ],
 )
-async def test_a_setting_that_makes_no_sense_is_refused(
-    api: httpx.AsyncClient, path: str, document: object
-) -> None:
+async def test_a_setting_that_makes_no_sense_is_refused(api: httpx.AsyncClient, path: str, document: object) -> None:
     """The answer names the field."""
     answer = await api.put(f"/sandbox/{path}", json=document)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
@@ -172,9 +168,7 @@ async def test_health_says_ok(api: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("visitor", ["a/b c", "ä\n?#%", "<script>alert(1)</script>", '"><img src=x>'])
-async def test_the_page_shows_any_visitor_and_escapes_everything(
-    api: httpx.AsyncClient, visitor: str
-) -> None:
+async def test_the_page_shows_any_visitor_and_escapes_everything(api: httpx.AsyncClient, visitor: str) -> None:
     """The link of the list leads to the chat, and no text becomes markup."""
     await api.post(PUSHED, json=ORDER | {"visitorId": visitor, "text": "<i>hello</i> & more"})
     overview = (await api.get("/")).text

@@ -53,9 +53,7 @@ async def test_the_same_create_twice_makes_two_messages(api: httpx.AsyncClient) 
     assert await create(api) != await create(api)
 
 
-async def test_a_put_changes_the_text_only(
-    api: httpx.AsyncClient, clock: ManualClock, sandbox: Sandbox
-) -> None:
+async def test_a_put_changes_the_text_only(api: httpx.AsyncClient, clock: ManualClock, sandbox: Sandbox) -> None:
     """The id and the time of creation outlive an edit; the visitor sees an edited mark."""
     message_id = await create(api)
     before = (await api.get(f"{PUSHED}/{message_id}")).json()
@@ -171,9 +169,7 @@ async def test_a_404_may_come_without_code(connect: Callable[[Sandbox], httpx.As
 
 
 @pytest.mark.parametrize("message_id", ["a/b", "a%2Fb", "a b", "ä\n", "?x=1#y", "a/", "..a", "%"])
-async def test_an_id_may_hold_any_character(
-    api: httpx.AsyncClient, sandbox: Sandbox, message_id: str
-) -> None:
+async def test_an_id_may_hold_any_character(api: httpx.AsyncClient, sandbox: Sandbox, message_id: str) -> None:
     """A path is decoded once, no more and no less."""
     sandbox.store.add(Message(message_id, Family.PUSHED, "v", "text", "a", 1))
     answer = await api.get(f"{PUSHED}/{quote(message_id, safe='')}")
@@ -189,9 +185,7 @@ async def test_a_text_no_encoding_can_hold_is_still_answered(api: httpx.AsyncCli
     assert (await api.get("/visitor/v")).status_code == 200
 
 
-async def test_a_missing_key_is_401(
-    connect: Callable[[Sandbox], httpx.AsyncClient], sandbox: Sandbox
-) -> None:
+async def test_a_missing_key_is_401(connect: Callable[[Sandbox], httpx.AsyncClient], sandbox: Sandbox) -> None:
     """The message is the one seen in the field."""
     async with connect(sandbox) as api:
         del api.headers["api-key"]

@@ -62,9 +62,7 @@ async def test_the_window_starts_with_its_first_request(
         assert headers(await api.get(ANY)) == ("2", "1", "10")
 
 
-async def test_refused_calls_may_count(
-    connect: Callable[[Sandbox], httpx.AsyncClient], clock: ManualClock
-) -> None:
+async def test_refused_calls_may_count(connect: Callable[[Sandbox], httpx.AsyncClient], clock: ManualClock) -> None:
     """With the switch on, each 429 is taken from the next window."""
     rules = Rules(count_refused=True)
     async with connect(Sandbox(rate=Rate(3, 10), rules=rules, clock=clock)) as api:

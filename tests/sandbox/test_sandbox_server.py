@@ -29,9 +29,7 @@ def wait_until(condition: Callable[[], object], why: str, seconds: float = 10) -
 
 
 def start(*options: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        (*COMMAND, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen((*COMMAND, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
@@ -108,9 +106,7 @@ def test_a_hang_is_bounded(client: httpx.Client) -> None:
     ("end", "error"),
     [("reset", httpx.ReadError), ("close", httpx.RemoteProtocolError), ("hang", httpx.ReadTimeout)],
 )
-def test_a_late_effect_follows_the_lost_answer(
-    client: httpx.Client, end: str, error: type[Exception]
-) -> None:
+def test_a_late_effect_follows_the_lost_answer(client: httpx.Client, end: str, error: type[Exception]) -> None:
     """The caller has given up before the message is stored."""
     client.post("/sandbox/faults", json={"kind": "late_effect", "seconds": 0.6, "end": end})
     with (

@@ -6,15 +6,17 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 import httpx
+from pushledger.errors import SettingsError
 from pushledger.jobs import Kind
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
 from pushledger_worker.plan import Call, Edit, Remove, Send
@@ -38,11 +40,13 @@ class _Phase:
     """Watches httpcore's own events: a request has left, in part at least, once its headers begin to be sent.
 
     What an exception is called says nothing of the phase (R10): the same ConnectTimeout may be raised before or
-    after, by other transports. A CONNECT to a proxy is part of having a connection.
+    after, by other transports. A CONNECT to a proxy is part of having a connection. The status is an answer by
+    itself: what becomes of its body cannot make a create unknown that is known to have happened (R9).
     """
 
     def __init__(self) -> None:
         self.sent = False
+        self.answered: Answered | None = None
 
     async def trace(self, event: str, info: Mapping[str, object]) -> None:
         if event.endswith("send_request_headers.started"):
@@ -80,7 +84,7 @@ class Api:
             )
             for _ in range(-(-inflight // CONNECTIONS_PER_CLIENT))
         ]
-        self._turn = 0
+        self._in_the_air = dict.fromkeys(self._clients, 0)
 
     async def perform(self, call: Call, send_by: float) -> Answer:
         """Make the call unless ``send_by`` (on the clock) has passed; never raises for what the network does.
@@ -91,9 +95,11 @@ class Api:
         try:
             async with asyncio.timeout(self._call_timeout):
                 return await self._with_quick_retries(call, send_by, phase)
-        except _NoConnection as error:
+        except (_NoConnection, SettingsError) as error:  # the key's file may be away, and is read before each send
             return NotSent(str(error))
         except TimeoutError:
+            if phase.answered:
+                return phase.answered
             return Unanswered("no answer in time") if phase.sent else NotSent("no connection in time")
 
     async def _with_quick_retries(self, call: Call, send_by: float, phase: _Phase) -> Answer:
@@ -102,7 +108,7 @@ class Api:
         except _NoConnection:
             retrying = AsyncRetrying(
                 retry=retry_if_exception_type(_NoConnection),
-                wait=wait_exponential_jitter(initial=0.1, max=1, jitter=0.1),
+                wait=wait_exponential(multiplier=0.1, max=1) + wait_random(0, 0.1),
                 stop=stop_after_attempt(QUICK_TRIES - 1),
                 reraise=True,
             )
@@ -113,13 +119,22 @@ class Api:
         request = self._request(call, phase)
         if self._clock() > send_by:
             return Dropped()
+        # Not in turn: one with hanging calls would let others wait for its connections.
+        client = min(self._clients, key=self._in_the_air.__getitem__)
+        self._in_the_air[client] += 1
         try:
-            response = await self._client().send(request)
+            response = await client.send(request, stream=True)
+            phase.answered = _read(response, b"")
+            async with aclosing(response):
+                return _read(response, await response.aread())
         except Exception as error:  # of whatever type: the phase decides, not the name (R10)
+            if phase.answered:
+                return phase.answered
             if phase.sent:
                 return Unanswered(type(error).__name__)
             raise _NoConnection(f"{type(error).__name__}: {error}") from error
-        return _read(response)
+        finally:
+            self._in_the_air[client] -= 1
 
     def _request(self, call: Call, phase: _Phase) -> httpx.Request:
         collection = f"{self._base_url}/conversations/{_COLLECTIONS[call.kind]}"
@@ -134,12 +149,10 @@ class Api:
         headers = {"api-key": self._key().get_secret_value()}
         if body is not None:
             headers["content-type"] = "application/json"
-        extensions = {"trace": phase.trace, "timeout": httpx.Timeout(self._call_timeout).as_dict()}
+        # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
+        timeout = httpx.Timeout(self._call_timeout, connect=self._call_timeout / (QUICK_TRIES + 1))
+        extensions = {"trace": phase.trace, "timeout": timeout.as_dict()}
         return self._clients[0].build_request(method, url, headers=headers, content=body, extensions=extensions)
-
-    def _client(self) -> httpx.AsyncClient:
-        self._turn = (self._turn + 1) % len(self._clients)
-        return self._clients[self._turn]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -165,10 +178,10 @@ def _json(body: dict[str, str]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _read(response: httpx.Response) -> Answered:
+def _read(response: httpx.Response, content: bytes) -> Answered:
     try:
-        parsed: object = json.loads(response.content) if response.content else {}
-    except ValueError:  # error bodies of proxies are HTML, or anything else
+        parsed: object = json.loads(content) if content else {}
+    except (ValueError, RecursionError):  # error bodies of proxies are HTML, or anything else
         parsed = {}
     body = {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}
     headers = {name.lower(): value for name, value in response.headers.items()}

@@ -9,9 +9,10 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import worker_init, worker_process_shutdown, worker_shutting_down
-from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings
-from pushledger.errors import LedgerUnavailable, SettingsError
+from celery.signals import task_unknown, worker_init, worker_process_shutdown, worker_shutting_down
+from celery.worker.consumer import consumer as celery_consumer
+from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings, publish_options
+from pushledger.errors import InvalidJob, LedgerUnavailable, SettingsError
 from pushledger.ledger import Ledger
 from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
@@ -24,6 +25,31 @@ from pushledger_worker.tick import Tick
 __all__ = ["app"]
 
 log = logging.getLogger(__name__)
+
+
+# Their formats have no types, and the first is the one whose first argument is the name of a task.
+_QUOTING = tuple(
+    getattr(celery_consumer, name)
+    for name in ("UNKNOWN_TASK_ERROR", "UNKNOWN_FORMAT", "INVALID_TASK_ERROR", "MESSAGE_DECODE_ERROR")
+)
+
+
+class _WithoutBodies(logging.Filter):
+    """Cuts what Celery says of a message that it cannot use: it quotes the body, with a job's text and visitor."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the first line, and of its arguments the name of the task."""
+        if record.msg in _QUOTING and isinstance(record.args, tuple):
+            name = record.args[0] if record.msg == _QUOTING[0] else "…"
+            line = record.msg.partition("\n")[0].partition(" [type")[0]
+            record.msg, record.args = line.replace("%r", "%s"), (name,) if "%" in line else ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+logging.getLogger("celery.worker.consumer.consumer").addFilter(_WithoutBodies())
+# At DEBUG this one would quote the arguments of every task.
+logging.getLogger("celery.pool").setLevel(logging.INFO)
 
 # Children of a prefork pool get no signal: they read this, made before the fork. It has no lock, because a child
 # killed while it holds one would leave the parent hanging in its signal handler.
@@ -90,13 +116,18 @@ def _intake() -> Intake:
     settings = worker_settings()
     ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
     wake_ups = WakeUps(settings.broker_url)
-    return Intake(ledger, functools.partial(wake_ups.publish, settings.account), _is_stopping)
+    wake = functools.partial(wake_ups.publish, settings.account)
+    return Intake(ledger, wake, _is_stopping, settings.wait_for_create)
 
 
 def _add_intake_task(verb: str, name: str) -> None:
-    @app.task(name=name, bind=True, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
-    def take(self: Task[..., None], /, **values: Any) -> None:
-        _intake().take(verb, str(self.request.id), values)
+    class IntakeTask(Task):  # type: ignore[type-arg]
+        def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            _keep(verb, task_id, kwargs, InvalidJob("kwargs", f"cannot be taken in: {type(exc).__name__}"))
+
+    @app.task(base=IntakeTask, name=name, bind=True, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+    def take(self: Task[..., None], /, *arguments: Any, **values: Any) -> None:
+        _intake().take(verb, str(self.request.id), values, arguments)
 
 
 for _verb, _name in INTAKE_TASKS.items():
@@ -112,6 +143,19 @@ def unpark() -> None:
         log.warning("parked jobs wait for the ledger: %s", error, extra={"action": "intake_waits"})
 
 
+@task_unknown.connect(weak=False)
+def _keep_unknown(name: str, id: str, **_: Any) -> None:
+    if name.startswith("pushledger."):
+        _keep(name.removeprefix("pushledger."), id, {}, InvalidJob("verb", "must be create, update, upsert or delete"))
+
+
+def _keep(verb: str, task_id: str, values: dict[str, Any], error: InvalidJob) -> None:
+    try:
+        _intake().refuse(verb, task_id, values, error)
+    except LedgerUnavailable as away:
+        log.error("task %s (%s) is dropped: %s", task_id, error, away, extra={"action": "job_dropped"})
+
+
 @worker_init.connect(weak=False)
 def _check(sender: Any, **_: Any) -> None:
     pool = str(getattr(sender, "pool_cls", ""))
@@ -121,6 +165,23 @@ def _check(sender: Any, **_: Any) -> None:
         worker_settings()
     except SettingsError as error:
         raise SystemExit(f"pushledger: {error}") from None
+    _check_broker()
+
+
+def _check_broker() -> None:
+    """A broker that is away is waited for; one without the database that is asked for will never have it."""
+    broker_url = str(app.conf.broker_url)
+    if not broker_url.startswith("redis"):
+        return
+    try:
+        with app.connection_for_read(transport_options=publish_options(broker_url)) as connection:
+            connection.connect()
+    except Exception as error:  # whatever the transport raises; the worker itself connects again, with patience
+        if "DB index is out of range" in str(error):
+            raise SystemExit(
+                "pushledger: PUSHLEDGER_BROKER_URL: its server has no such logical database; give one that it has, "
+                "or another server"
+            ) from None
 
 
 @worker_shutting_down.connect(weak=False)

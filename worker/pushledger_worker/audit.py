@@ -32,7 +32,8 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Counts of messages. ``lost``, ``wrong_text``, ``over_limit``, ``unmarked`` and ``unfinished`` must be 0."""
+    """Counts of messages. ``lost``, ``wrong_text``, ``over_limit``, ``unmarked``, ``unfinished`` and ``strayed``
+    must be 0."""
 
     right: int
     held: int
@@ -43,11 +44,13 @@ class Audit:
     over_limit: int
     unmarked: int
     unfinished: int
+    strayed: int
 
     @property
     def kept(self) -> bool:
         """Whether every promise held."""
-        return not (self.lost or self.wrong_text or self.over_limit or self.unmarked or self.unfinished)
+        broken = (self.lost, self.wrong_text, self.over_limit, self.unmarked, self.unfinished, self.strayed)
+        return not any(broken)
 
 
 def audit(wishes: Iterable[Wish], copies: Iterable[Copy], max_resends: int) -> Audit:
@@ -55,7 +58,8 @@ def audit(wishes: Iterable[Wish], copies: Iterable[Copy], max_resends: int) -> A
 
     lost: accepted, and neither shown nor visible as held or failed. wrong text: the copy with the known id shows
     another text, or is there although it shall be gone. doubled: more copies than wished; over limit: more than
-    1 + max_resends; unmarked: doubled without the ledger saying that it may be.
+    1 + max_resends; unmarked: doubled without the ledger saying that it may be; strayed: copies (not messages) in
+    the chat of a visitor for whom nothing was wished.
     """
     seen: dict[str, list[Copy]] = {}
     for copy in copies:
@@ -64,6 +68,8 @@ def audit(wishes: Iterable[Wish], copies: Iterable[Copy], max_resends: int) -> A
     for wish in wishes:
         for finding in _findings(wish, seen.get(wish.visitor_id, []), max_resends):
             counts[finding] += 1
+        seen.pop(wish.visitor_id, None)
+    counts["strayed"] = sum(map(len, seen.values()))
     return Audit(**counts)
 
 

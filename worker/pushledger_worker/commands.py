@@ -17,9 +17,10 @@ __all__ = ["demo", "worker"]
 @click.option("--loglevel", "-l", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
 def worker(concurrency: int | None, pool: str, loglevel: str) -> None:
     """Deliver messages until stopped; SIGTERM lets calls in the air end first."""
-    settings = WorkerSettings()
+    # First: who lacks the extra shall hear of that, not of a setting.
     from pushledger_worker.app import app
 
+    settings = WorkerSettings()
     arguments = ["worker", f"--pool={pool}", f"--concurrency={concurrency or settings.concurrency}"]
     app.worker_main([*arguments, f"--loglevel={loglevel}", "--without-gossip", "--without-mingle"])
     sys.exit(0)

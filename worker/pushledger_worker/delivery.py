@@ -108,7 +108,8 @@ class Delivery:
     async def run(self) -> None:
         """Work one shift. Returns when nothing is due soon, the shift is over, or the worker stops.
 
-        Raises LedgerUnavailable only when Redis stays away while nothing is in the air.
+        Raises LedgerUnavailable only when Redis stays away while nothing is in the air: what a lost answer may have
+        claimed would count as sent once its lease is over, so the shift asks again as long as it lasts.
         """
         ends = time.monotonic() + self._options.shift.total_seconds()
         await self._ledger.clear_wake()
@@ -124,8 +125,9 @@ class Delivery:
 
     async def _exchange(self, room: int, ends: float) -> None:
         """Hand back what is settled and claim what there is room for, in one round trip."""
-        claims = room > 0 and self._next_at is not None and (self._next_at <= time.monotonic() or self._ask is not None)
-        if room > 0 and self._settlements:
+        claims = room > 0 and self._next_at is not None and self._next_at <= time.monotonic()
+        # A question whose answer is lost may have been carried out: it is asked again, without room for more.
+        if self._ask is not None or (room > 0 and self._settlements):
             claims = True
         if not claims and not self._settlements:
             return
@@ -156,12 +158,13 @@ class Delivery:
         self._next_at = None if claim.next_in is None else time.monotonic() + claim.next_in.total_seconds()
         if not claim.messages and claim.next_in == timedelta(0):
             self._next_at = time.monotonic() + BREATH
-        if len(claim.messages) == room and claim.next_in == timedelta(0):
+        if 0 < len(claim.messages) == room and claim.next_in == timedelta(0):
             self._crowded()
 
     async def _ledger_is_away(self, error: LedgerUnavailable, ends: float) -> None:
         log.warning("the ledger is away: %s", error, extra={"action": "ledger_away"})
-        if not self._air and not self._settlements:
+        over = self._stopping() or time.monotonic() >= ends
+        if not self._air and not self._settlements and (self._ask is None or over):
             raise error
         if self._stopping() and time.monotonic() > ends + self._options.shutdown_grace.total_seconds():
             for claimed, settlement in self._settlements:

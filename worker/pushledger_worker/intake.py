@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.exceptions import Reject
@@ -22,7 +22,6 @@ __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
 
-WAIT_FOR_CREATE = 60.0
 LEDGER_POLL = 1.0
 _FIELDS_SHOWN = 40
 
@@ -30,19 +29,27 @@ _FIELDS_SHOWN = 40
 class Intake:
     """Takes jobs from the queue into the ledger."""
 
-    def __init__(self, ledger: Ledger, wake: Callable[[], object], stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, ledger: Ledger, wake: Callable[[], object], stopping: Callable[[], bool], wait_for_create: timedelta
+    ) -> None:
         self._ledger = ledger
         self._wake = wake
         self._stopping = stopping
+        self._wait_for_create = wait_for_create.total_seconds()
 
-    def take(self, verb: str, task_id: str, values: dict[str, Any]) -> None:
+    def take(self, verb: str, task_id: str, values: dict[str, Any], arguments: tuple[object, ...] = ()) -> None:
         """Record one job, or keep it as refused; wait as long as the ledger is away.
+
+        Positional ``arguments`` are refused, as nobody can know what they are meant to be.
 
         Raises celery.exceptions.Reject (requeue) when the worker stops while the ledger is away.
         """
         while True:
             try:
-                self._record_or_keep(verb, task_id, values, parked_at=None)
+                if arguments:
+                    self.refuse(verb, task_id, values, InvalidJob("args", "must be empty; give each value by its name"))
+                else:
+                    self._record_or_keep(verb, task_id, values, parked_at=None)
                 return
             except LedgerUnavailable as error:
                 log.warning("the intake waits for the ledger: %s", error, extra={"action": "intake_waits"})
@@ -65,11 +72,11 @@ class Intake:
                 parked = {"verb": verb, "values": values, "at": time.time()}
                 self._ledger.park(task_id, json.dumps(parked, ensure_ascii=False))
                 return
-            if parked_at is not None and time.time() < parked_at + WAIT_FOR_CREATE:
+            if parked_at is not None and time.time() < parked_at + self._wait_for_create:
                 return
-            self._refuse(verb, task_id, values, error)
+            self.refuse(verb, task_id, values, error)
         except (InvalidJob, RefusedJob) as error:
-            self._refuse(verb, task_id, values, error)
+            self.refuse(verb, task_id, values, error)
         if parked_at is not None:
             self._ledger.unpark(task_id)
 
@@ -80,7 +87,8 @@ class Intake:
         if result.wake:
             self._wake()
 
-    def _refuse(self, verb: str, task_id: str, values: dict[str, Any], error: PushledgerError) -> None:
+    def refuse(self, verb: str, task_id: str, values: dict[str, Any], error: PushledgerError) -> None:
+        """Keep a job as refused: what it was and what is wrong with it, without its text and visitor."""
         local_id = str(values.get("local_id", ""))
         document = {
             "task_id": task_id,
@@ -92,7 +100,9 @@ class Intake:
             "rule": getattr(error, "rule", None),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self._ledger.refuse(json.dumps(document, ensure_ascii=False))
+        # Bad input may hold half of a surrogate pair, which no store takes.
+        text = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
+        self._ledger.refuse(text)
         log.warning(
             "refused %s of %s: %s",
             verb,

@@ -63,6 +63,7 @@ class WorkerSettings(Settings):
     )
     lease_margin: Duration = Field(
         timedelta(seconds=15),
+        ge=timedelta(milliseconds=100),
         description="How much longer than a call the lease of a message lasts; also the time a claim may take.",
     )
     give_up_after: Duration = Field(
@@ -70,13 +71,23 @@ class WorkerSettings(Settings):
     )
     backoff_first: Duration = Field(timedelta(seconds=5), description="Wait before the second attempt; it doubles.")
     backoff_limit: Duration = Field(timedelta(minutes=30), description="The longest wait between two attempts.")
-    shift: Duration = Field(timedelta(seconds=5), description="How long one delivery task works before it hands over.")
+    shift: Duration = Field(
+        timedelta(seconds=5),
+        ge=timedelta(milliseconds=100),
+        description="How long one delivery task works before it hands over.",
+    )
     tick: Duration = Field(
-        timedelta(seconds=1), description="How often a worker looks by itself whether something is due."
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=10),
+        description="How often a worker looks by itself whether something is due.",
     )
     shutdown_grace: Duration = Field(
         timedelta(seconds=20),
         description="How long a stopping worker tries to write down outcomes while Redis is away.",
+    )
+    wait_for_create: Duration = Field(
+        timedelta(seconds=60),
+        description="How long an update or delete with a version, enqueued by name, may arrive before its create.",
     )
     concurrency: int = Field(2, ge=1, le=64, description="Worker processes of one `pushledger worker`.")
 

@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from pushledger.ledger import AccountPause, Heard, Settlement
 from pushledger.message import LastError
-from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
 from pushledger_worker.plan import Call, Edit, Remove, Send
@@ -31,6 +31,7 @@ LONGEST_RESET = timedelta(hours=1)
 RESET_UNKNOWN = timedelta(minutes=1)
 DETAIL_LENGTH = 200
 MAX_MESSAGE_ID_BYTES = 512
+MOST_REMAINING = 1_000_000_000  # more says no more, and the ledger counts down from it in whole numbers
 TROUBLES_IN_A_ROW = 5
 
 
@@ -109,9 +110,9 @@ def _unknown(error: LastError, heard: Heard | None, standing: Standing, limits: 
 
 
 def backoff(attempt: int, limits: Limits) -> timedelta:
-    """How long to wait after the given attempt (1, 2, 3 …): exponential with jitter, by tenacity's strategy."""
+    """How long to wait after the given attempt (1, 2, 3 …): exponential with jitter, by tenacity's strategies."""
     first = limits.backoff_first.total_seconds()
-    wait = wait_exponential_jitter(initial=first, max=limits.backoff_limit.total_seconds(), jitter=first)
+    wait = wait_exponential(multiplier=first, max=limits.backoff_limit.total_seconds()) + wait_random(0, first)
     state = RetryCallState(retry_object=Retrying(), fn=None, args=(), kwargs={})
     state.attempt_number = attempt
     seconds: float = wait(state)
@@ -135,7 +136,7 @@ def _heard(answer: Answered) -> Heard | None:
     if reset is None or reset < 0 or (remaining is None and answer.status != 429):
         return None
     reset_in = min(timedelta(seconds=min(reset, LONGEST_RESET.total_seconds())), LONGEST_RESET)
-    left = 0 if answer.status == 429 else max(0, math.floor(remaining or 0))
+    left = 0 if answer.status == 429 else max(0, min(math.floor(remaining or 0), MOST_REMAINING))
     return Heard(left, max(reset_in, timedelta(seconds=1)))
 
 
@@ -156,4 +157,5 @@ def _word(value: object) -> str | None:
 
 
 def _short(text: str) -> str:
+    text = text.encode(errors="replace").decode()  # JSON may hold half of a surrogate pair; Redis cannot
     return text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…"

