@@ -59,7 +59,7 @@ RecordResult = Recorded | RefusedJob
 
 @dataclass(frozen=True, slots=True)
 class Exchanges:
-    """Builds the exchanges of one account. ``now`` (ms) replaces the server's clock, ``script`` the scripts: for tests."""
+    """Builds the exchanges of one account; for tests, ``now`` (ms) replaces the server's clock and ``script`` a script."""
 
     keys: Keys
     policy: LedgerPolicy
