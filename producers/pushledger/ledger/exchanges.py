@@ -59,7 +59,7 @@ RecordResult = Recorded | RefusedJob
 
 @dataclass(frozen=True, slots=True)
 class Exchanges:
-    """Builds the exchanges of one account; for tests, ``now`` (ms) replaces the server's clock and ``script`` a script."""
+    """Builds the exchanges of one account. ``now`` (ms) and ``script`` stand in for clock and scripts, for tests."""
 
     keys: Keys
     policy: LedgerPolicy
