@@ -8,19 +8,25 @@ PushledgerError
 │   ├── AlreadyExists        create with other content on a live local id
 │   ├── TargetChanged        update or upsert with another visitor, kind, agent or group
 │   ├── OutcomeUnknown       create with another target while it is unknown whether the old one was shown
-│   └── Gone                 update of a message that the API no longer has
+│   ├── Gone                 update or retry of a message that the API no longer has
+│   └── BacklogFull          too many messages wait already
+├── RefusedDecision      a person's decision does not fit the message's state
 └── LedgerUnavailable    Redis did not answer: the job may or may not be recorded
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "AlreadyExists",
+    "BacklogFull",
     "Gone",
     "InvalidJob",
     "LedgerUnavailable",
     "OutcomeUnknown",
     "PushledgerError",
+    "RefusedDecision",
     "RefusedJob",
     "SettingsError",
     "TargetChanged",
@@ -99,3 +105,30 @@ class Gone(RefusedJob):
     """An update names a message that the API no longer has."""
 
     rule = "the API no longer has this message; create or upsert it to start anew"
+
+
+class BacklogFull(RefusedJob):
+    """A job would make one more message wait, when MAX_BACKLOG wait already."""
+
+    field = "account"
+    rule = "its backlog is full (PUSHLEDGER_MAX_BACKLOG); repeat the job later, or raise the limit"
+
+
+class RefusedDecision(PushledgerError):
+    """A retry, resend, resolve or discard does not fit the state of the message; nothing was changed."""
+
+    _RULES: ClassVar[dict[str, str]] = {
+        "not_failed": "only a failed or expired message can be retried",
+        "not_held": "only a held message can be resent or resolved",
+        "nothing_to_send": "the message shall be gone, so there is nothing to send; resolve or discard it",
+        "not_at_rest": "only a failed, expired or held message can be discarded",
+    }
+
+    def __init__(self, local_id: str, decision: str, reason: str) -> None:
+        super().__init__(f"{decision}: {self._RULES.get(reason, reason)} ({local_id!r})")
+        self.local_id = local_id
+        self.decision = decision
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[RefusedDecision], tuple[str, str, str]]:
+        return type(self), (self.local_id, self.decision, self.reason)

@@ -74,12 +74,17 @@ class _Showing(_Options):
 
     def target(self) -> str:
         """Where the message goes, as the JSON fields of the API's body; the same target gives the same text."""
-        target = {"visitorId": self.visitor_id}
-        if self.agent_id is not None:
-            target["agentId"] = self.agent_id
-        if self.group_id is not None:
-            target["groupId"] = self.group_id
-        return json.dumps(target, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return target_json(self.visitor_id, self.agent_id, self.group_id)
+
+
+def target_json(visitor_id: str, agent_id: str | None, group_id: str | None) -> str:
+    """A target as the JSON fields of the API's body; the same target gives the same text."""
+    target = {"visitorId": visitor_id}
+    if agent_id is not None:
+        target["agentId"] = agent_id
+    if group_id is not None:
+        target["groupId"] = group_id
+    return json.dumps(target, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,18 @@ def job_from_json(verb: str, values: dict[str, Any]) -> Job:
         if missing:
             raise InvalidJob(missing[0], f"{verb} needs it") from error
         raise
+
+
+def check_local_id(value: str) -> None:
+    """Raise InvalidJob unless it can name a message."""
+    _check_id("local_id", value)
+
+
+def check_message_id(value: str) -> None:
+    """Raise InvalidJob unless it can name a message at the API, as one segment of a path."""
+    _check_id("message_id", value)
+    if value in (".", "..") or not value.isprintable():
+        raise InvalidJob("message_id", "must be an id of the API: printable, and more than dots")
 
 
 def version_number(version: int | datetime | None) -> str:

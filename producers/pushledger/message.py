@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
-__all__ = ["STATES", "LastError", "Message", "Outcome", "Receipt", "State", "TimelineEvent"]
+__all__ = ["STATES", "LastError", "Message", "Outcome", "Receipt", "State", "TimelineEvent", "Wait"]
 
 Outcome: TypeAlias = Literal["queued", "folded", "unchanged", "stale", "cancelled"]
 State: TypeAlias = Literal["queued", "sending", "retrying", "delivered", "deleted", "held", "failed", "expired"]
@@ -58,6 +58,19 @@ class TimelineEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """One reason why a message is not shown yet, and until when; None: until something else happens.
+
+    ``in_the_air``: a call is under way. ``paused``, ``budget``: of the account. ``not_before``: the shop's wish.
+    ``backoff``: after a failed attempt. ``settling``: after an unknown outcome. ``folding``: quick changes are
+    gathered. ``lane``: an earlier message of the visitor goes first. ``person``: somebody has to decide.
+    """
+
+    reason: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What the ledger knows of one local id at this moment.
 
@@ -83,6 +96,7 @@ class Message:
     next_attempt_at: datetime | None
     accepted_at: datetime | None
     since: datetime | None
+    waits: tuple[Wait, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The message as JSON values; times are ISO 8601 in UTC."""
@@ -93,6 +107,8 @@ class Message:
                 value = value.isoformat()
             elif isinstance(value, LastError):
                 value = {part: getattr(value, part) for part in value.__slots__}
+            elif name == "waits":
+                value = [{"reason": one.reason, "until": one.until and one.until.isoformat()} for one in self.waits]
             values[name] = value
         return values
 
@@ -122,7 +138,25 @@ def message_from_record(local_id: str, record: Mapping[str, str]) -> Message:
         next_attempt_at=moment(record.get("due")),
         accepted_at=moment(record.get("accepted_at")),
         since=moment(record.get("since")),
+        waits=_waits(record),
     )
+
+
+def _waits(record: Mapping[str, str]) -> tuple[Wait, ...]:
+    """Why the message waits, as far as its own record says; reasons whose time is over are left in."""
+    if record["state"] == "held":
+        return (Wait("person", None),)
+    if record["state"] == "sending":
+        return (Wait("in_the_air", moment(record.get("lease"))),)
+    if record["state"] not in ("queued", "retrying"):
+        return ()
+    named = {"not_before": "not_before", "retry_at": "backoff", "quiet_until": "settling"}
+    waits = [Wait(reason, moment(record[field])) for field, reason in named.items() if record.get(field)]
+    if record.get("reason") == "lane":
+        waits.append(Wait("lane", None))
+    elif record.get("due") and not any(wait.until == moment(record["due"]) for wait in waits):
+        waits.append(Wait("folding", moment(record["due"])))
+    return tuple(waits)
 
 
 def message_from_entry(local_id: str, entry: str) -> Message:
@@ -162,4 +196,4 @@ def error_to_json(error: LastError) -> str:
 
 def moment(text: str | None) -> datetime | None:
     """A time of the ledger, in milliseconds, as an aware datetime."""
-    return datetime.fromtimestamp(int(text) / 1000, UTC) if text else None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text)) if text else None

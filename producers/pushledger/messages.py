@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 from pushledger.errors import RefusedJob
-from pushledger.jobs import Create, Delete, Job, Kind, Priority, Update, Upsert
-from pushledger.ledger import AsyncLedger, Ledger, RecordResult
-from pushledger.message import Message, Receipt, State, TimelineEvent
+from pushledger.jobs import (
+    Create,
+    Delete,
+    Job,
+    Kind,
+    Priority,
+    Update,
+    Upsert,
+    check_local_id,
+    check_message_id,
+    version_number,
+)
+from pushledger.ledger import Account, AsyncLedger, Budget, Decided, Ledger, RecordResult, waiting_for
+from pushledger.message import Message, Receipt, State, TimelineEvent, Wait
 from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
 
@@ -147,6 +158,75 @@ class Messages:
     def counts(self) -> dict[str, int]:
         """How many messages are in each state, and how many ids the map knows."""
         return self._ledger.counts()
+
+    def why(self, local_id: str, budget: Budget | None = None) -> tuple[Wait, ...]:
+        """Why a message is not shown yet: every reason with its time, the one that lasts longest last.
+
+        The budget is the workers' setting; without it, only what the ledger itself knows of it is told.
+        """
+        message = self.get(local_id)
+        return waiting_for(message, self.account(budget)) if message else ()
+
+    def account(self, budget: Budget | None = None) -> Account:
+        """How the account stands: its pause, its budget, what waits, and how long that will take."""
+        return self._ledger.account(budget or Budget())
+
+    def retry(self, local_id: str) -> State:
+        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision."""
+        return self._decided(self._ledger.decide("retry", local_id))
+
+    def resend(self, local_id: str) -> State:
+        """Send a held message once more, although it may be visible already."""
+        return self._decided(self._ledger.decide("resend", local_id))
+
+    def resolve(self, local_id: str, message_id: str) -> State:
+        """Tell a held message the API's id of its copy; it is then brought to the newest text, or removed."""
+        check_message_id(message_id)
+        return self._decided(self._ledger.decide("resolve", local_id, {"message_id": message_id}))
+
+    def discard(self, local_id: str) -> State:
+        """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
+        return self._decided(self._ledger.decide("discard", local_id))
+
+    def adopt(
+        self,
+        local_id: str,
+        message_id: str,
+        *,
+        visitor_id: str = "",
+        agent_id: str = "",
+        group_id: str = "",
+        text: str = "",
+        version: int | datetime | None = None,
+    ) -> State:
+        """Take a message under the ledger that exists already at the API. What is not known may be left out."""
+        check_message_id(message_id)
+        check_local_id(local_id)
+        number = version_number(version)
+        found = self._ledger.adopt(local_id, message_id, visitor_id, agent_id, group_id, text, number)
+        return self._decided(found)
+
+    def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
+        """Pause the whole account; nothing is claimed until it is over or resumed. Calls in the air end."""
+        self._ledger.pause(duration, reason)
+
+    def resume(self) -> None:
+        """End whatever pause stands."""
+        self._ledger.pause(None, "")
+        self._wake_ups.publish(self.settings.account)
+
+    def forget(self, local_id: str) -> bool:
+        """Erase all that is stored of a message, its id at the API too; its visitor goes on seeing it."""
+        return self._ledger.forget(local_id)
+
+    def forget_visitor(self, visitor_id: str) -> int:
+        """Forget every message whose record holds this visitor; how many. Shrunk records hold no visitor."""
+        return sum(self._ledger.forget(local_id) for local_id in list(self._ledger.ids_of_visitor(visitor_id)))
+
+    def _decided(self, decided: Decided) -> State:
+        if decided.wake:
+            self._wake_ups.publish(self.settings.account)
+        return decided.state
 
     def _one(self, job: Job) -> Receipt:
         result = self._ledger.record([job])[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -84,6 +84,27 @@ class Settings(BaseSettings):
         timedelta(days=7),
         description="How long a timeline (no texts in it) is kept after delivery; 0: not at all.",
     )
+    keep_failed_for: Duration = Field(
+        timedelta(days=90), description="How long failed and expired messages are kept; held ones always are."
+    )
+    fold_for: Duration = Field(
+        timedelta(0), description="How long a change is held back so that quick ones fold; counted from the first."
+    )
+    lane_wait: Duration = Field(
+        timedelta(minutes=5),
+        description="How long a visitor's next message waits behind one that keeps failing for a time.",
+    )
+    patience: Duration = Field(
+        timedelta(minutes=15),
+        description="A message due for longer than this gets every fourth call, whatever its priority.",
+    )
+    max_backlog: int = Field(
+        0, ge=0, description="Refuse jobs when this many messages wait; 0: no limit. A warning comes at 80 %."
+    )
+    durability: Literal["aof", "fsync"] = Field(
+        "aof",
+        description="`fsync`: a job is accepted only when the server has synced its append-only file (WAITAOF).",
+    )
     redis_timeout: Duration = Field(
         timedelta(seconds=1.5),
         gt=timedelta(0),
@@ -127,6 +148,12 @@ class Settings(BaseSettings):
             retention=self.retention,
             tombstone_for=self.tombstone_for,
             timeline_for=self.timeline_for,
+            keep_failed_for=self.keep_failed_for,
+            fold_for=self.fold_for,
+            lane_wait=self.lane_wait,
+            patience=self.patience,
+            max_backlog=self.max_backlog,
+            fsync=self.durability == "fsync",
         )
 
 

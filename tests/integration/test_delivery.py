@@ -21,7 +21,7 @@ from brevo_sandbox.server import running
 from pushledger import Message
 from pushledger.errors import Gone, LedgerUnavailable
 from pushledger.jobs import Create, Delete, Job, Update, Upsert
-from pushledger.ledger import AsyncLedger, Ledger, LedgerPolicy, RateWindow, Recorded
+from pushledger.ledger import AsyncLedger, Budget, Ledger, LedgerPolicy, RateWindow, Recorded
 from pushledger.ledger.connection import AsyncConnection
 from pushledger.ledger.keys import Keys
 from pushledger_worker.answer import Answer, Answered, Dropped
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SETTLE_DELAY = timedelta(milliseconds=100)
 SECONDS = timedelta(seconds=2)
 OPTIONS = DeliveryOptions(
-    windows=(),
+    budget=Budget(),
     inflight=4,
     lease=timedelta(seconds=6),
     call_timeout=timedelta(seconds=3),
@@ -487,7 +487,7 @@ def test_an_api_that_fails_in_a_row_pauses(stage: Stage) -> None:
 def test_two_deliveries_share_the_budget(stage: Stage) -> None:
     """Promise 6: as the only users of the key they see no 429."""
     stage.sandbox.set_rate(Rate(10, 1.0))
-    options = replace(OPTIONS, windows=(RateWindow(10, timedelta(seconds=1)),))
+    options = replace(OPTIONS, budget=Budget((RateWindow(10, timedelta(seconds=1)),)))
     stage.record(*(create(f"m{n}", visitor_id=f"v{n}") for n in range(25)))
     stage.deliver(options, options)
     assert [entry.status for entry in stage.sandbox.journal.since(0)] == [200] * 25

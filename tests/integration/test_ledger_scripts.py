@@ -15,6 +15,7 @@ from pushledger.errors import LedgerUnavailable, OutcomeUnknown, RefusedJob, Tar
 from pushledger.jobs import Create, Delete, Job, Update, Upsert
 from pushledger.ledger import (
     AccountPause,
+    Budget,
     Claim,
     Claimed,
     Heard,
@@ -38,7 +39,10 @@ SECOND = 1000
 MINUTE = 60 * SECOND
 LEASE = timedelta(minutes=1)
 DIGEST_KEY = b"a key for the tests"
-NEVER_EXPIRE = {"map", "leases", "pause", "streak", "stats", "digest_key", "refused", "parked"}
+NEVER_EXPIRE = {
+    *("map", "leases", "pause", "streak", "stats", "digest_key", "refused", "parked"),
+    *("lane_number", "turn", "passed"),
+}
 
 
 @pytest.fixture(params=["valkey", "fakeredis"])
@@ -63,7 +67,7 @@ class Account:
     """One account's ledger with a clock of its own."""
 
     def __init__(self, client: redis.Redis, name: str, *windows: RateWindow, **policy: Any) -> None:
-        self.client, self.keys, self.windows, self.now = client, Keys(name), windows, START
+        self.client, self.keys, self.budget, self.now = client, Keys(name), Budget(windows), START
         self.policy = LedgerPolicy(**policy)
         self._connection, self._numbers = Connection(client), itertools.count(1)
 
@@ -89,7 +93,7 @@ class Account:
         return result.receipt
 
     def claim(self, wanted: int = 10, claim_id: str = "", lease: timedelta = LEASE) -> Claim:
-        return self.run(self.exchanges.claim(claim_id or self.fresh("claim"), wanted, lease, self.windows))
+        return self.run(self.exchanges.claim(claim_id or self.fresh("claim"), wanted, lease, self.budget))
 
     def claim_one(self) -> Claimed:
         (claimed,) = self.claim().messages
@@ -97,7 +101,7 @@ class Account:
 
     def settle(self, claimed: Claimed, kind: str, message_id: str = "", **options: Any) -> Settled:
         settlement = Settlement(kind=cast(Any, kind), message_id=message_id, **options)
-        return self.run(self.exchanges.settle([(claimed, settlement)], self.windows))[0]
+        return self.run(self.exchanges.settle([(claimed, settlement)], self.budget))[0]
 
     def message(self, local_id: str = "order:1") -> Message:
         found = self.run(self.exchanges.get([local_id]))[0]
@@ -135,12 +139,17 @@ def _account_keys(client: redis.Redis, keys: Keys) -> list[str]:
     return sorted(cast("Iterator[str]", client.scan_iter(match=pattern, count=1000)))
 
 
-def create(local_id: str = "order:1", text: str = "A", visitor: str = "visitor-1", **options: Any) -> Create:
-    return Create(local_id, visitor, text, agent_id="agent-1", **options)
+def visitor_of(local_id: str) -> str:
+    """A visitor of its own for each message, so that no lane holds it back."""
+    return local_id.replace("order:", "visitor-")
 
 
-def upsert(local_id: str = "order:1", text: str = "A", visitor: str = "visitor-1", **options: Any) -> Upsert:
-    return Upsert(local_id, visitor, text, agent_id="agent-1", **options)
+def create(local_id: str = "order:1", text: str = "A", visitor: str | None = None, **options: Any) -> Create:
+    return Create(local_id, visitor or visitor_of(local_id), text, agent_id="agent-1", **options)
+
+
+def upsert(local_id: str = "order:1", text: str = "A", visitor: str | None = None, **options: Any) -> Upsert:
+    return Upsert(local_id, visitor or visitor_of(local_id), text, agent_id="agent-1", **options)
 
 
 def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
@@ -152,20 +161,24 @@ def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
     entries = cast("dict[str, str]", client.hgetall(keys.map))
     records: dict[str, dict[str, str]] = {}
     timelines: dict[str, int] = {}
+    lanes: dict[str, list[str]] = {}
     for key in _account_keys(client, keys):
         name, _, rest = key.removeprefix(keys.prefix).partition(":")
         expires = client.pttl(key)
         if name == "message":
             records[rest] = record = cast("dict[str, str]", client.hgetall(key))
             marked = record.get("unknown") or record.get("unknown_before") or record.get("resent")
-            rests = record["state"] == "deleted" or (record["state"] == "delivered" and not marked)
+            rests = record["state"] in ("deleted", "failed", "expired")
+            rests = rests or (record["state"] == "delivered" and not marked)
             assert (expires > 0) == bool(rests), f"{rest!r} is {record['state']} and expires in {expires} ms"
         elif name == "timeline":
             timelines[rest] = expires
-        elif name in ("jobs", "claim", "wake", "budget"):
+        elif name == "lane":
+            lanes[rest] = cast("list[str]", client.zrange(key, 0, -1))
+        elif name in ("jobs", "claim", "wake", "budget", "probe"):
             assert expires > 0, f"{key} expires"
         else:
-            assert name in NEVER_EXPIRE or (name, rest in (*PRIORITIES, *states) or rest.isdigit()) in (
+            assert name in NEVER_EXPIRE or (name, rest in (*PRIORITIES, *states) or rest.split(":")[0].isdigit()) in (
                 ("due", True),
                 ("state", True),
                 ("slots", True),
@@ -173,8 +186,11 @@ def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
     for local_id, record in records.items():
         state, waits = record["state"], record["state"] in ("queued", "retrying")
         for priority in PRIORITIES:
-            expected = float(record["due"]) if waits and record["priority"] == priority else None
+            queue = record.get("boost") or record["priority"]
+            expected = float(record["due"]) if waits and queue == priority else None
             assert due[priority].get(local_id) == expected, f"{local_id!r} is {state}: due {priority}"
+        stands = local_id in lanes.get(record.get("lane", ""), ())
+        assert stands == (record.get("laned") == "1"), f"{local_id!r} stands in its lane as its record says"
         assert leases.get(local_id) == (float(record["lease"]) if state == "sending" else None)
         for name, members in listed.items():
             if name == "delivered":
@@ -182,7 +198,7 @@ def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
             else:
                 assert members.get(local_id) == (float(record["since"]) if state == name else None), (name, record)
         assert (local_id in entries) == bool(record.get("message_id")), "the map knows the current copy's id"
-    for local_id in itertools.chain(*due.values(), leases, *(listed[s] for s in states[:4])):
+    for local_id in itertools.chain(*due.values(), *lanes.values(), leases, *(listed[s] for s in states[:4])):
         assert local_id in records, f"{local_id!r} is in an index and has no record"
     for local_id, entry in entries.items():
         assert len(entry.split(" ", 6)) == 7, entry
@@ -336,7 +352,7 @@ def test_a_settlement_sent_again_changes_nothing(make: MakeAccount, settlement: 
     ledger = make(RateWindow(10, timedelta(minutes=1)))
     ledger.record(create())
     claimed = ledger.claim_one()
-    exchange = ledger.exchanges.settle([(claimed, settlement)], ledger.windows)
+    exchange = ledger.exchanges.settle([(claimed, settlement)], ledger.budget)
     first = ledger.run(exchange)[0]
     before = ledger.snapshot()
 
@@ -351,13 +367,13 @@ def test_a_wake_up_is_asked_for_twice_with_one_answer(make: MakeAccount) -> None
     """A tick asks whether to wake a delivery: the same asker hears the same, another hears no."""
     ledger = make()
     wake = ledger.exchanges.wake
-    assert ledger.run(wake("tick-1", ())) == (False, None)
+    assert ledger.run(wake("tick-1", Budget())) == (False, None)
     ledger.record(create())
     ledger.run(ledger.exchanges.clear_wake())
 
-    assert ledger.run(wake("tick-1", ())) == (True, timedelta(0))
-    assert ledger.run(wake("tick-1", ())) == (True, timedelta(0))
-    assert ledger.run(wake("tick-2", ())) == (False, timedelta(0))
+    assert ledger.run(wake("tick-1", Budget())) == (True, timedelta(0))
+    assert ledger.run(wake("tick-1", Budget())) == (True, timedelta(0))
+    assert ledger.run(wake("tick-2", Budget())) == (False, timedelta(0))
 
 
 def test_only_one_wake_up_is_pending(make: MakeAccount) -> None:
@@ -685,8 +701,9 @@ def test_trouble_is_probed_one_call_at_a_time_until_a_success(make: MakeAccount)
         if strikes == 1:
             ledger.settle(claim.messages[0], "unsent", pause=pause(10))
 
-    ledger.settle(claim.messages[0], "confirmed", "m1")
-    assert len(ledger.claim(10).messages) == 3
+    assert claim.messages[0].wish == "probe", "a pause is not probed with a create (R11)"
+    ledger.settle(claim.messages[0], "confirmed", status=404)
+    assert len(ledger.claim(10).messages) == 4
     assert not ledger.client.exists(ledger.keys.pause)
 
 
@@ -723,7 +740,7 @@ def test_trouble_pauses_only_when_met_in_a_row(make: MakeAccount) -> None:
         if fails:
             ledger.settle(claimed, "unknown", pause=pause(10, after=3))
         else:
-            ledger.settle(claimed, "confirmed", "m1")
+            ledger.settle(claimed, "confirmed", "m1", status=200)
     assert not ledger.client.exists(ledger.keys.pause)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pushledger_worker.answer import Answer, Answered, NotSent, Unanswered
-from pushledger_worker.plan import Call, Edit, Remove, Send
+from pushledger_worker.plan import Call, Edit, Probe, Remove, Send
 
 HOLDS = "the API"
 
@@ -63,6 +63,7 @@ class ModelApi:
     window_ends: int = 0
     used: int = 0
     refused_429: int = 0
+    said: Callable[[str], None] = print
 
     def receive(self, call: Call, local_id: str, apply: Callable[[Call], str]) -> Fate:
         """Decide the fate of a call that arrives now; ``apply`` carries out its effect and gives the id."""
@@ -74,10 +75,13 @@ class ModelApi:
             return Fate(None, soon, lambda: NotSent("down"))
         if not self._draws(now):
             self.refused_429 += 1
+            self.said(f"429: {self.used} calls in the window until {self.window_ends}")
             reset = str(max(1, -(-(self.window_ends - now) // 1000)))
             return Fate(None, soon, lambda: Answered(429, {"x-sib-ratelimit-reset": reset}, {}))
         if faults.refused_key[0] <= now < faults.refused_key[1]:
             return Fate(None, soon, lambda: Answered(401, {}, {"code": "unauthorized"}))
+        if isinstance(call, Probe):
+            return Fate(None, soon, lambda: Answered(404, {}, {"code": "document_not_found"}))
         if not isinstance(call, Remove) and "bad" in call.text:
             return Fate(None, soon, lambda: Answered(400, {}, {"code": "invalid_parameter"}))
         if not isinstance(call, Send) and not self._shows(call):

@@ -65,14 +65,14 @@ VARIANTS = (
         "Message.settle(m, { kind = 'unknown',",
         "Message.settle(m, { kind = 'unsent',",
     ),
-    Variant("no budget", "free = math.min(free, left)", ""),
+    Variant("no budget", "free.all, free.common = math.min(free.all, all), math.min(free.common, common)", ""),
     Variant(
         "a budget slot is free when the call ends",
-        "redis.call('ZADD', slots(window[2]), 'XX', tonumber(now) + window[2], token)",
-        "redis.call('ZREM', slots(window[2]), token)",
+        "redis.call('ZADD', key, 'XX', tonumber(now) + window[2], token)",
+        "redis.call('ZREM', key, token)",
         Options(jobs=40),
     ),
-    Variant("a claim is not remembered", "if #ids > 0 then return answer_again(ids) end", ""),
+    Variant("a claim is not remembered", "if #ids > 0 then return answer_again() end", ""),
     Variant("a budget for each worker", options=Options(budget_per_worker=True)),
     Variant("account trouble costs the message", options=Options(blames_message=True)),
     Variant(
@@ -80,4 +80,12 @@ VARIANTS = (
         "  m.text, m.text_digest = job.text, job.text_digest",
         "  if not waiting then m.text, m.text_digest = job.text, job.text_digest end",
     ),
+    Variant("R13: no lanes", "call ~= 'send' or m.lane == '' or Lane.may_go(m, policy, now)", "true"),
+    Variant("R13: who is created leaves no lane", "if lane then Lane.leave(m, lane, policy, now) end", ""),
+    Variant(
+        "R12: a call that was answered 429 gives its slot back",
+        "outcome.kind == 'unsent' and outcome.status == ''",
+        "true",
+    ),
+    Variant("a share of the budget counts twice", "math.min(free.all, free.common)", "free.common"),
 )

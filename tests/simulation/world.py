@@ -6,19 +6,19 @@ import json
 import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from pushledger.errors import RefusedJob
 from pushledger.jobs import Create, Delete, Job, Update, Upsert
-from pushledger.ledger import Claim, Claimed, LedgerPolicy, RateWindow, Recorded, Settled, Settlement
+from pushledger.ledger import Budget, Claim, Claimed, LedgerPolicy, RateWindow, Recorded, Settled, Settlement
 from pushledger.ledger.connection import Connection
 from pushledger.ledger.exchange import Exchange
-from pushledger.ledger.exchanges import Exchanges
+from pushledger.ledger.exchanges import Decided, DecisionResult, Exchanges
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.scripts import Script, script
 from pushledger_worker.answer import Answer, Answered, Dropped
-from pushledger_worker.plan import Call, Edit, Remove, Send, plan
+from pushledger_worker.plan import Call, Edit, Probe, Remove, Send, plan
 from pushledger_worker.verdict import Limits, Standing, verdict
 
 from simulation.model_api import Copy, Faults, ModelApi
@@ -72,6 +72,9 @@ class Wished:
 
     text: str | None = None
     target: str = ""
+    left_alone: bool = False
+    expires: bool = False
+    granted: int = 0
     version: int | None = None
     exists: bool = False
     bad: bool = False
@@ -95,9 +98,10 @@ class World:
         self.policy = LedgerPolicy(
             max_resends=self.options.max_resends,
             settle_delay=timedelta(milliseconds=SETTLE_DELAY),
-            tombstone_for=timedelta(hours=1),
+            tombstone_for=timedelta(hours=10),
+            lane_wait=timedelta(seconds=60),
         )
-        self.windows = (RateWindow(LIMIT, timedelta(milliseconds=WINDOW)),)
+        self.budget = Budget((RateWindow(LIMIT, timedelta(milliseconds=WINDOW)),))
         self.limits = Limits(
             backoff_first=timedelta(seconds=1),
             backoff_limit=timedelta(seconds=8),
@@ -105,6 +109,7 @@ class World:
             settle_delay=self.policy.settle_delay,
         )
         self.api = ModelApi(self.dice, lambda: self.now, CALL_TIMEOUT, SETTLE_DELAY, LIMIT, WINDOW)
+        self.api.said = self.note
         self.actors: list[Actor] = []
         self.wished: dict[str, Wished] = {}
         self.in_the_air: dict[str, str] = {}
@@ -113,6 +118,9 @@ class World:
         self.without_id: set[str] = set()
         self.tokens: set[str] = set()
         self.last_sent_at: dict[str, int] = {}
+        self.ever_created: set[str] = set()
+        self.first_creates: dict[str, str] = {}
+        self.sends_in_the_air: dict[str, str] = {}
         self.known_to_show: dict[str, str] = {}
         self.made = 0
         self.faulty = True
@@ -216,19 +224,28 @@ class World:
 
     def invent(self) -> Job:
         dice = self.dice
-        local_id = f"m{dice.randint(1, 3)}"
+        number = dice.randint(1, 4)
+        local_id = f"m{number}"
         text = f"{local_id} text {dice.randint(1, 3)}" + (" bad" if dice.random() < 0.05 else "")
         version = dice.randint(1, 9) if dice.random() < 0.4 else None
-        visitor = f"visitor of {local_id}" if dice.random() < 0.9 else f"other visitor of {local_id}"
+        visitor = f"visitor {number % 2}" if dice.random() < 0.9 else "other visitor"
+        options: dict[str, Any] = {"version": version, "priority": dice.choice(("high", "normal", "normal", "low"))}
+        if dice.random() < 0.1:
+            options["not_before"] = self.moment(dice.randint(100, 4000))
+        if dice.random() < 0.08:
+            options["expires_at"] = self.moment(dice.randint(4100, 20_000))
         match dice.choice(("create", "update", "upsert", "upsert", "delete")):
             case "create":
-                return Create(local_id, visitor, f"{text} for {visitor}", "agent", version=version)
+                return Create(local_id, visitor, f"{text} for {visitor}", "agent", **options)
             case "update":
-                return Update(local_id, f"{text} for anyone", version=version)
+                return Update(local_id, f"{text} for anyone", **options)
             case "upsert":
-                return Upsert(local_id, visitor, f"{text} for {visitor}", "agent", version=version)
+                return Upsert(local_id, visitor, f"{text} for {visitor}", "agent", **options)
             case _:
-                return Delete(local_id, version=version)
+                return Delete(local_id, **options)
+
+    def moment(self, ahead: int) -> datetime:
+        return datetime.fromtimestamp((self.now + ahead) / 1000, UTC)
 
     def heard(self, job_id: str, job: Job, result: Recorded | RefusedJob) -> None:
         """Follow what was accepted, when it was; a repetition of a job that was accepted says nothing new."""
@@ -248,6 +265,10 @@ class World:
             return
         if version is not None:
             wished.version = version
+        self.follow_create(job)
+        if outcome != "unchanged":
+            wished.left_alone = wished.left_alone and isinstance(job, Update)
+            wished.expires = job.expires_at is not None
         match job:
             case Delete():
                 self.without_id.discard(job.local_id)
@@ -258,6 +279,79 @@ class World:
                 wished.text, wished.bad = job.text, "bad" in job.text
                 wished.target, wished.exists = job.visitor_id, True
 
+    def follow_create(self, job: Job) -> None:
+        """Remember the order in which first creates of a visitor were accepted, to check its lane."""
+        if isinstance(job, Delete):
+            self.first_creates.pop(job.local_id, None)
+        elif isinstance(job, Create | Upsert) and job.local_id not in self.ever_created:
+            self.ever_created.add(job.local_id)
+            if job.not_before is None and job.expires_at is None:
+                self.first_creates[job.local_id] = job.visitor_id
+        elif job.not_before is not None or job.expires_at is not None:
+            self.first_creates.pop(job.local_id, None)
+
+    def check_lane(self, call: Send, claimed: Claimed) -> None:
+        visitor = json.loads(call.target)["visitorId"]
+        ordered = list(self.first_creates)
+        for local_id in ordered[: ordered.index(claimed.local_id)] if claimed.local_id in ordered else ():
+            known = self.connection.run(self.exchanges().get([local_id]))[0]
+            ahead = self.first_creates[local_id] == visitor and known and known.state not in ("held", "failed")
+            self.check(not ahead, f"promise 4: {claimed.local_id} overtakes {local_id} in the lane of {visitor}")
+        beside = [other for other, its in self.sends_in_the_air.items() if its == visitor and other in self.in_the_air]
+        beside = [other for other in beside if other != claimed.local_id]
+        self.check(not beside, f"promise 4: {claimed.local_id} and {beside} are created side by side for {visitor}")
+        self.first_creates.pop(claimed.local_id, None)
+        self.sends_in_the_air[claimed.local_id] = visitor
+
+    # ------------------------------------------------------------ a person
+
+    def person(self) -> Steps[None]:
+        """Someone on duty: looks now and then, and decides about what is held or failed."""
+        for _ in range(12):
+            yield self.dice.randint(200, 4000)
+            state = self.dice.choice(("held", "held", "failed", "expired"))
+            for local_id in self.connection.run(self.exchanges().ids(state, 3)):
+                try:
+                    yield from self.decide(local_id)
+                except LostReply:
+                    self.note(f"a decision on {local_id} was lost")
+
+    def decide(self, local_id: str) -> Steps[None]:
+        verb = self.dice.choice(("retry", "resend", "resolve", "discard"))
+        hidden = [copy for copy in self.shown(local_id) if copy.message_id not in self.handed_in]
+        now = self.wished[local_id]
+        hidden = [copy for copy in hidden if not now.exists or copy.target == now.target]
+        if verb == "resolve" and not hidden:
+            return
+        fields = {"message_id": hidden[0].message_id} if verb == "resolve" else {}
+        wished, decision_id = self.wished[local_id], f"decision{self.dice.getrandbits(48)}"
+        carried_out = False
+
+        def build(exchanges: Exchanges) -> Exchange[DecisionResult]:
+            exchange = exchanges.decide(verb, local_id, decision_id, fields)
+
+            def read(replies: object) -> DecisionResult:
+                nonlocal carried_out
+                result = exchange.read(replies)  # type: ignore[arg-type]
+                if isinstance(result, Decided) and not carried_out:
+                    carried_out = True
+                    self.first_creates.pop(local_id, None)  # what was held or failed has left its place in the lane
+                    # Whoever discards what may be visible accepts those copies beside the next life's own.
+                    wished.granted += (
+                        1 if verb == "resend" else 1 + self.options.max_resends if verb == "discard" else 0
+                    )
+                    wished.left_alone = wished.left_alone or verb == "discard"
+                    if verb == "resolve":
+                        self.handed_in[fields["message_id"]] = local_id
+                    self.without_id.discard(local_id)
+                    self.known_to_show.pop(local_id, None)
+                    self.note(f"a person: {verb} {local_id} -> {result.state}")
+                return result
+
+            return Exchange(exchange.commands, read)
+
+        yield from self.redis(build)
+
     # ------------------------------------------------------------ workers
 
     def start_worker(self, rest: int = 0) -> None:
@@ -266,30 +360,30 @@ class World:
         self.start(name, self.worker(name), name, rest)
 
     def worker(self, name: str) -> Steps[None]:
-        windows = self.windows
+        budget = self.budget
         if self.options.budget_per_worker:
-            windows = (RateWindow(LIMIT, timedelta(milliseconds=WINDOW + self.made)),)
+            budget = Budget((RateWindow(LIMIT, timedelta(milliseconds=WINDOW + self.made)),))
         while True:
             asked_at = self.now
-            claim = yield from self.claim(f"claim{self.dice.getrandbits(48)}", windows)
+            claim = yield from self.claim(f"claim{self.dice.getrandbits(48)}", budget)
             send_by = asked_at + LEASE - CALL_TIMEOUT
             for claimed in claim.messages:
                 self.note(f"{name} claims {claimed.local_id} r{claimed.revision} ({claimed.token[-6:]})")
                 call_name = f"{name}/{claimed.token}"
-                self.start(call_name, self.call(call_name, claimed, claim.strikes, send_by, windows), name)
+                self.start(call_name, self.call(call_name, claimed, claim.strikes, send_by, budget), name)
             next_in = 500 if claim.next_in is None else min(500, round(claim.next_in.total_seconds() * 1000))
             yield max(next_in, 20)
 
-    def claim(self, claim_id: str, windows: tuple[RateWindow, ...]) -> Steps[Claim]:
+    def claim(self, claim_id: str, budget: Budget) -> Steps[Claim]:
         while True:
             try:
-                return (yield from self.redis(lambda e: self.watched_claim(e, claim_id, windows)))
+                return (yield from self.redis(lambda e: self.watched_claim(e, claim_id, budget)))
             except LostReply:
                 yield self.dice.randint(10, 300)
 
-    def watched_claim(self, exchanges: Exchanges, claim_id: str, windows: tuple[RateWindow, ...]) -> Exchange[Claim]:
+    def watched_claim(self, exchanges: Exchanges, claim_id: str, budget: Budget) -> Exchange[Claim]:
         """A claim whose messages are looked at in the moment in which they are taken."""
-        exchange = exchanges.claim(claim_id, 3, timedelta(milliseconds=LEASE), windows)
+        exchange = exchanges.claim(claim_id, 3, timedelta(milliseconds=LEASE), budget)
 
         def read(replies: object) -> Claim:
             claim = exchange.read(replies)  # type: ignore[arg-type]
@@ -309,9 +403,7 @@ class World:
         if isinstance(call, Edit):
             self.check(call.text != known, f"promise 3: {claimed.local_id} is known to show just this text")
 
-    def call(
-        self, name: str, claimed: Claimed, strikes: int, send_by: int, windows: tuple[RateWindow, ...]
-    ) -> Steps[None]:
+    def call(self, name: str, claimed: Claimed, strikes: int, send_by: int, budget: Budget) -> Steps[None]:
         """Plan, send, settle: what the delivery does for one message."""
         call = plan(claimed)
         if call is None:
@@ -324,7 +416,7 @@ class World:
             settlement = Settlement(kind="refused", status=401)
         while True:
             try:
-                settled = yield from self.redis(lambda e: self.watched_settle(e, call, claimed, settlement, windows))
+                settled = yield from self.redis(lambda e: self.watched_settle(e, call, claimed, settlement, budget))
             except LostReply:
                 yield self.dice.randint(10, 500)
                 continue
@@ -337,10 +429,10 @@ class World:
         call: Call,
         claimed: Claimed,
         settlement: Settlement,
-        windows: tuple[RateWindow, ...],
+        budget: Budget,
     ) -> Exchange[list[Settled]]:
         """A settlement that is remembered in the moment in which it is written."""
-        exchange = exchanges.settle([(claimed, settlement)], windows)
+        exchange = exchanges.settle([(claimed, settlement)], budget)
 
         def read(replies: object) -> list[Settled]:
             settled = exchange.read(replies)  # type: ignore[arg-type]
@@ -357,13 +449,14 @@ class World:
             self.handed_in[settlement.message_id] = claimed.local_id
         elif isinstance(call, Send) and settled.taken == "settled" and settled.state in ("held", "retrying", "queued"):
             self.without_id.add(claimed.local_id)
-        if settled.taken == "settled" and not isinstance(call, Remove):
+        if settled.taken == "settled" and isinstance(call, Send | Edit):
             self.known_to_show[claimed.local_id] = call.text
 
     def perform(self, name: str, call: Call, claimed: Claimed, send_by: int) -> Steps[Answer]:
         if self.options.checks_send_by and self.now > send_by:
             return Dropped()
-        self.begin_call(name, call, claimed)
+        if not isinstance(call, Probe):
+            self.begin_call(name, call, claimed)
         made: list[str] = []
         fate = self.api.receive(call, claimed.local_id, lambda _: "")
         self.start(f"end of {name}", self.end_call(name, claimed, fate.answer_at), "the API")
@@ -384,8 +477,10 @@ class World:
         other = self.in_the_air.get(claimed.local_id)
         self.check(other is None, f"promise 4: {claimed.local_id} has two calls in the air: {other} and {name}")
         self.in_the_air[claimed.local_id] = name
+        self.sends_in_the_air.pop(claimed.local_id, None)
         if isinstance(call, Send):
             self.check(bool(call.target), f"{claimed.local_id} is sent to nobody: its life is over")
+            self.check_lane(call, claimed)
             self.check(claimed.local_id not in self.without_id, f"R9: {claimed.local_id} is sent again without an id")
 
     def end_call(self, name: str, claimed: Claimed, at: int) -> Steps[None]:
@@ -410,7 +505,7 @@ class World:
                 self.check(text.endswith((f" for {visitor}", " for anyone")), f"R5: {text!r} reached {visitor}")
                 shown = self.shown(claimed.local_id)
                 self.check(
-                    len(shown) <= 1 + self.options.max_resends,
+                    len(shown) <= 1 + self.options.max_resends + self.wished[claimed.local_id].granted,
                     f"promise 5: {claimed.local_id} is shown {len(shown)} times",
                 )
             case Edit(_, message_id, text):
@@ -435,6 +530,7 @@ class World:
         )
         for number in range(2):
             self.start(f"shop{number}", self.producer(number, self.options.jobs // 2), "shop")
+        self.start("person", self.person(), "shop")
         for _ in range(self.options.workers):
             self.start_worker()
         while any(actor.group == "shop" for actor in self.actors):
@@ -477,6 +573,8 @@ class World:
                 self.check(not wished.exists and not shown, f"promise 1: {local_id} is lost")
                 continue
             assert message is not None
+            if wished.left_alone:
+                continue
             if wished.exists != (message.wish == "show"):
                 raise BrokenPromise(f"promise 1: {local_id} should be {wished}, the ledger wishes {message.wish}")
             if len(shown) > wished.exists:
@@ -493,11 +591,18 @@ class World:
                     wished.bad or message.reason in ("gone", "worker_lost"),
                     f"promise 8: {local_id} failed for {message.reason}",
                 )
+            elif state == "expired":
+                self.check(wished.expires, f"{local_id} is expired without a time")
             else:
                 self.check(state == "held", f"{local_id} is {state}")
         for message_id, local_id in self.handed_in.items():
             known = self.connection.run(self.exchanges().get([local_id]))[0]
-            if self.api.copies[message_id].visible and known and known.state != "failed":
+            if (
+                self.api.copies[message_id].visible
+                and known
+                and known.state != "failed"
+                and not self.wished[local_id].left_alone
+            ):
                 self.check(
                     known.message_id == message_id, f"R8: {message_id} of {local_id} was handed in and forgotten"
                 )

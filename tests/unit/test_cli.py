@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pushledger import AsyncMessages, Messages
 from pushledger.cli import Verbs, cli
-from pushledger.ledger import Ledger, LedgerPolicy, RateWindow, Settlement
+from pushledger.ledger import Budget, Ledger, LedgerPolicy, Settlement
 from pushledger.ledger.ledger import AsyncLedger
 from pushledger.message import LastError
 from pushledger.settings import Settings
@@ -275,10 +275,10 @@ def test_a_hostile_local_id_stays_text(run: Run) -> None:
 
 async def _fail(settings: Settings, detail: str) -> None:
     ledger = AsyncLedger.from_url(settings.redis_url, settings.account, LedgerPolicy(), settings.redis_timeout)
-    windows: tuple[RateWindow, ...] = ()
-    claim = await ledger.claim("c1", 1, timedelta(seconds=60), windows)
+    budget = Budget()
+    claim = await ledger.claim("c1", 1, timedelta(seconds=60), budget)
     error = LastError("answered", 400, "bad_visitor", detail)
-    await ledger.settle([(claim.messages[0], Settlement(kind="refused", status=400, error=error))], windows)
+    await ledger.settle([(claim.messages[0], Settlement(kind="refused", status=400, error=error))], budget)
     await ledger.close()
 
 

@@ -226,7 +226,13 @@ class Machine:
     def __init__(self, source: str, max_resends: int = 1) -> None:
         self._lua = lua51.LuaRuntime(unpack_returned_tuples=True)
         self._message = self._lua.execute(source + "\nreturn Message")
-        policy = {"max_resends": str(max_resends), "settle_delay": SETTLE_DELAY, "max_claims": 1000, "lost": "lost"}
+        policy = {
+            "max_resends": str(max_resends),
+            "settle_delay": SETTLE_DELAY,
+            "max_claims": 1000,
+            "lost": "lost",
+            "fold_for": 0,
+        }
         self._policy = self._lua.table_from(policy)
         self._jobs: dict[int, tuple[Fields, Any]] = {}
 

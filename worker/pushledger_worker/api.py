@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
-from pushledger_worker.plan import Call, Edit, Remove, Send
+from pushledger_worker.plan import Call, Edit, Probe, Remove, Send
 
 __all__ = ["Api"]
 
@@ -144,6 +144,8 @@ class Api:
                 method, url, body = "POST", collection, _json({**json.loads(target), "text": text})
             case Edit(_, message_id, text):
                 method, url, body = "PUT", f"{collection}/{_segment(message_id)}", _json({"text": text})
+            case Probe(_, message_id):
+                method, url = "GET", f"{collection}/{_segment(message_id)}"
             case Remove(_, message_id):
                 method, url = "DELETE", f"{collection}/{_segment(message_id)}"
         headers = {"api-key": self._key().get_secret_value()}

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from pushledger.errors import LedgerUnavailable
-from pushledger.ledger import Claim, Claimed, RateWindow, Settled, Settlement
+from pushledger.ledger import Budget, Claim, Claimed, Settled, Settlement
 
 from pushledger_worker.answer import Answer, Answered, Unanswered
 from pushledger_worker.plan import Call, plan
@@ -38,9 +38,7 @@ class DeliveryLedger(Protocol):
     async def clear_wake(self) -> None:
         """See AsyncLedger."""
 
-    async def settle(
-        self, settlements: list[tuple[Claimed, Settlement]], windows: tuple[RateWindow, ...]
-    ) -> list[Settled]:
+    async def settle(self, settlements: list[tuple[Claimed, Settlement]], budget: Budget) -> list[Settled]:
         """See AsyncLedger."""
 
     async def settle_and_claim(
@@ -49,7 +47,7 @@ class DeliveryLedger(Protocol):
         claim_id: str,
         wanted: int,
         lease: timedelta,
-        windows: tuple[RateWindow, ...],
+        budget: Budget,
     ) -> tuple[list[Settled], Claim]:
         """See AsyncLedger."""
 
@@ -65,7 +63,7 @@ class Performer(Protocol):
 class DeliveryOptions:
     """How a shift works."""
 
-    windows: tuple[RateWindow, ...]
+    budget: Budget
     inflight: int
     lease: timedelta
     call_timeout: timedelta
@@ -136,7 +134,7 @@ class Delivery:
             if claims:
                 await self._settle_and_claim(settlements, room)
             else:
-                self._report(settlements, await self._ledger.settle(settlements, self._options.windows))
+                self._report(settlements, await self._ledger.settle(settlements, self._options.budget))
         except LedgerUnavailable as error:
             await self._ledger_is_away(error, ends)
             return
@@ -147,7 +145,7 @@ class Delivery:
             self._ask = _Ask(secrets.token_hex(8), self._clock())
         ask, options = self._ask, self._options
         settled, claim = await self._ledger.settle_and_claim(
-            settlements, ask.claim_id, room, options.lease, options.windows
+            settlements, ask.claim_id, room, options.lease, options.budget
         )
         self._ask = None
         self._report(settlements, settled)

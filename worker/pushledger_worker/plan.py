@@ -12,7 +12,7 @@ from typing import TypeAlias
 from pushledger.jobs import Kind
 from pushledger.ledger import Claimed
 
-__all__ = ["Call", "Edit", "Remove", "Send", "plan"]
+__all__ = ["Call", "Edit", "Probe", "Remove", "Send", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,15 @@ class Remove:
     message_id: str
 
 
-Call: TypeAlias = Send | Edit | Remove
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Read a message (GET), only to see whether the API is up: 404 says so as well as 200."""
+
+    kind: Kind
+    message_id: str
+
+
+Call: TypeAlias = Send | Edit | Remove | Probe
 
 
 def plan(claimed: Claimed) -> Call | None:
@@ -50,6 +58,8 @@ def plan(claimed: Claimed) -> Call | None:
     Copies that must not be there go first: a former life's message, or one that a late answer revealed.
     """
     match claimed:
+        case Claimed(wish="probe"):
+            return Probe(claimed.kind, claimed.message_id)
         case Claimed(doomed=[(kind, message_id), *_]):
             return Remove(kind, message_id)
         case Claimed(wish="gone", message_id=""):

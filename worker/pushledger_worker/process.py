@@ -33,7 +33,7 @@ def boot_clock() -> float:
 def delivery_options(settings: WorkerSettings) -> DeliveryOptions:
     """The settings as a shift of delivery takes them."""
     return DeliveryOptions(
-        windows=settings.rate,
+        budget=settings.budget,
         inflight=settings.inflight,
         lease=settings.lease,
         call_timeout=settings.call_timeout,
@@ -97,7 +97,7 @@ class Process:
         await Delivery(self.ledger, self.api, options, stopping, boot_clock, crowded).run()
         await asyncio.gather(*helpers)
         if not stopping():
-            wake, _ = await self.ledger.wake(f"shift-{self.pid}-{time.monotonic_ns()}", self.settings.rate)
+            wake, _ = await self.ledger.wake(f"shift-{self.pid}-{time.monotonic_ns()}", self.settings.budget)
             if wake:
                 await self._wake_another()
 

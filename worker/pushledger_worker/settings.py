@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pushledger.ledger import RateWindow
+from pushledger.ledger import Budget, RateWindow
 from pushledger.settings import Duration, Settings
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -56,6 +56,9 @@ class WorkerSettings(Settings):
     rate: Annotated[tuple[RateWindow, ...], NoDecode, BeforeValidator(_rate)] = Field(
         (RateWindow(100, timedelta(hours=1)),),
         description="Calls allowed to all workers together: `100/hour`, several windows parted by commas, or `off`.",
+    )
+    high_priority_share: float = Field(
+        0.0, ge=0.0, le=0.9, description="Share of each window that is kept for messages of high priority."
     )
     inflight: int = Field(8, ge=1, le=200, description="Calls in the air at once, per worker process.")
     call_timeout: Duration = Field(
@@ -112,6 +115,11 @@ class WorkerSettings(Settings):
         if self.call_timeout <= timedelta(0):
             raise ValueError("PUSHLEDGER_CALL_TIMEOUT: must be longer than 0")
         return self
+
+    @property
+    def budget(self) -> Budget:
+        """The calls that all workers may make together."""
+        return Budget(self.rate, self.high_priority_share)
 
     @property
     def lease(self) -> timedelta:

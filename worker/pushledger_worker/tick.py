@@ -65,7 +65,7 @@ class _Looker:
             return
         try:
             asker = f"tick-{os.getpid()}-{time.monotonic_ns()}"
-            wake, _ = self._ledger.wake(asker, self._settings.rate)
+            wake, _ = self._ledger.wake(asker, self._settings.budget)
             if wake:
                 self._wake_ups.publish(self._settings.account)
             if self._ledger.parked_count():

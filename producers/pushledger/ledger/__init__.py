@@ -1,7 +1,9 @@
 """The ledger: the only room that touches Redis."""
 
+from pushledger.ledger.account import Account, Pause, waiting_for
 from pushledger.ledger.deliveries import (
     AccountPause,
+    Budget,
     Claim,
     Claimed,
     Heard,
@@ -10,22 +12,27 @@ from pushledger.ledger.deliveries import (
     Settlement,
     SettlementKind,
 )
-from pushledger.ledger.exchanges import Recorded, RecordResult
+from pushledger.ledger.exchanges import Decided, Recorded, RecordResult
 from pushledger.ledger.ledger import AsyncLedger, Ledger
 from pushledger.ledger.policy import LedgerPolicy
 
 __all__ = [
+    "Account",
     "AccountPause",
     "AsyncLedger",
+    "Budget",
     "Claim",
     "Claimed",
+    "Decided",
     "Heard",
     "Ledger",
     "LedgerPolicy",
+    "Pause",
     "RateWindow",
     "RecordResult",
     "Recorded",
     "Settled",
     "Settlement",
     "SettlementKind",
+    "waiting_for",
 ]

@@ -39,6 +39,18 @@ def _options(timeout: timedelta) -> dict[str, Any]:
     }
 
 
+def _checked(client: redis.Redis | redis.asyncio.Redis, url: str) -> None:
+    """Make a connection, without connecting: so that an option of the URL that does not fit is found at once."""
+    pool = client.connection_pool
+    if url.startswith("unix:"):
+        pool.connection_kwargs.pop("socket_keepalive", None)
+    pool.connection_kwargs["decode_responses"] = True
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        raise ValueError("the URL has an option that redis-py does not know") from error
+
+
 def _parts(command: Command | ScriptCall) -> tuple[Any, ...]:
     if isinstance(command, Command):
         return command.parts
@@ -63,7 +75,9 @@ class Connection:
     def from_url(cls, url: str, timeout: timedelta) -> Connection:
         """Connect lazily, with a limit on every round trip."""
         retry = Retry(NoBackoff(), 1, supported_errors=_RETRIED)
-        return cls(redis.Redis.from_url(url, retry=retry, **_options(timeout)))
+        client = redis.Redis.from_url(url, retry=retry, **_options(timeout))
+        _checked(client, url)
+        return cls(client)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Send the commands in one round trip and read the replies.
@@ -107,7 +121,9 @@ class AsyncConnection:
     def from_url(cls, url: str, timeout: timedelta) -> AsyncConnection:
         """Connect lazily, with a limit on every round trip."""
         retry = AsyncRetry(NoBackoff(), 1, supported_errors=_RETRIED)
-        return cls(redis.asyncio.Redis.from_url(url, retry=retry, **_options(timeout)))
+        client = redis.asyncio.Redis.from_url(url, retry=retry, **_options(timeout))
+        _checked(client, url)
+        return cls(client)
 
     async def run(self, exchange: Exchange[T]) -> T:
         """Send the commands in one round trip and read the replies.

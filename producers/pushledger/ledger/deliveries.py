@@ -11,6 +11,7 @@ from pushledger.message import LastError
 
 __all__ = [
     "AccountPause",
+    "Budget",
     "Claim",
     "Claimed",
     "Heard",
@@ -18,7 +19,6 @@ __all__ = [
     "Settled",
     "Settlement",
     "SettlementKind",
-    "render_windows",
 ]
 
 SettlementKind: TypeAlias = Literal["confirmed", "gone", "unknown", "unsent", "refused"]
@@ -32,14 +32,23 @@ class RateWindow:
     period: timedelta
 
 
-def render_windows(windows: tuple[RateWindow, ...]) -> str:
-    """The windows as the scripts read them: limit/milliseconds, parted by blanks."""
-    return " ".join(f"{window.limit}/{round(window.period.total_seconds() * 1000)}" for window in windows)
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Calls that all processes of an account may make together: every window binds. ``high_share`` of each is kept
+    for messages of high priority. Without windows there is no limit of our own."""
+
+    windows: tuple[RateWindow, ...] = ()
+    high_share: float = 0.0
+
+    def render(self) -> str:
+        """The windows as the scripts read them: limit/milliseconds, parted by blanks."""
+        return " ".join(f"{window.limit}/{round(window.period.total_seconds() * 1000)}" for window in self.windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One message taken for one call, as it stood at the claim.
+    """One message taken for one call, as it stood at the claim. With the wish ``probe`` it is no message, but a look
+    whether the API is up again, by reading ``message_id``.
 
     ``failing_for`` is the time since its first failed attempt in a row, ``waiting_for`` the time since the change
     that is not shown yet was accepted.
@@ -48,7 +57,7 @@ class Claimed:
     local_id: str
     token: str
     kind: Kind
-    wish: Literal["show", "gone"]
+    wish: Literal["show", "gone", "probe"]
     text: str
     text_digest: str
     target: str

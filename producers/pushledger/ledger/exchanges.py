@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 from pushledger.errors import (
     AlreadyExists,
+    BacklogFull,
     Gone,
+    LedgerUnavailable,
     OutcomeUnknown,
+    RefusedDecision,
     RefusedJob,
     TargetChanged,
     UnknownLocalId,
 )
-from pushledger.jobs import Create, Delete, Job, Kind, Update, Upsert, version_number
-from pushledger.ledger.deliveries import Claim, Claimed, RateWindow, Settled, Settlement, render_windows
+from pushledger.jobs import Create, Delete, Job, Kind, Update, Upsert, target_json, version_number
+from pushledger.ledger.account import Account, read_account
+from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.keys import PRIORITIES, Keys
@@ -35,7 +40,10 @@ from pushledger.message import (
     timeline_event,
 )
 
-__all__ = ["Exchanges", "RecordResult", "Recorded"]
+__all__ = ["Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
+
+T = TypeVar("T")
+FSYNC_TIMEOUT = timedelta(seconds=2)
 
 _REFUSALS: dict[str, type[RefusedJob]] = {
     "unknown_local_id": UnknownLocalId,
@@ -43,6 +51,7 @@ _REFUSALS: dict[str, type[RefusedJob]] = {
     "target_changed": TargetChanged,
     "outcome_unknown": OutcomeUnknown,
     "gone": Gone,
+    "backlog_full": BacklogFull,
 }
 
 
@@ -55,6 +64,18 @@ class Recorded:
 
 
 RecordResult = Recorded | RefusedJob
+Decision = Literal["retry", "resend", "resolve", "discard", "adopt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that was carried out: the state it brought, and whether to publish a wake-up."""
+
+    state: State
+    wake: bool
+
+
+DecisionResult = Decided | RefusedDecision | RefusedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +100,56 @@ class Exchanges:
         def read(replies: Sequence[Reply]) -> list[RecordResult]:
             return [_recorded(job.local_id, reply) for (_, _, job), reply in zip(jobs, replies, strict=True)]
 
-        return Exchange(calls, read)
+        return self._synced(Exchange(calls, read))
+
+    def _synced(self, exchange: Exchange[T]) -> Exchange[T]:
+        """The same, answered only when the server has synced its append-only file, if the policy asks for that."""
+        if not self.policy.fsync:
+            return exchange
+        wait = Command(("WAITAOF", 1, 0, milliseconds(FSYNC_TIMEOUT)))
+
+        def read(replies: Sequence[Reply]) -> T:
+            if not _items(replies[-1])[0]:
+                raise LedgerUnavailable("recorded, but not synced to disk in time; repeat it with the same job_id")
+            return exchange.read(replies[:-1])
+
+        return Exchange((*exchange.commands, wait), read)
 
     def _record_call(self, job_id: str, life: str, job: Job, digest_key: bytes) -> ScriptCall:
-        values = _job_fields(job, life, digest_key)
+        return self._operation("record", job.local_id, job_id, _job_fields(job, life, digest_key))
+
+    def decide(
+        self, verb: Decision, local_id: str, decision_id: str, fields: Mapping[str, Argument]
+    ) -> Exchange[DecisionResult]:
+        """Carry out a person's decision on one message."""
+        call = self._operation(verb, local_id, decision_id, fields)
+        return self._synced(Exchange((call,), lambda replies: _decided(verb, local_id, replies[0])))
+
+    def _operation(self, verb: str, local_id: str, job_id: str, fields: Mapping[str, Argument]) -> ScriptCall:
         return self._call(
-            "record",
-            job.local_id,
+            verb,
+            local_id,
             job_id,
             milliseconds(self.policy.wake_for),
             milliseconds(self.policy.jobs_for),
-            2 * len(values),
-            *chain.from_iterable(values.items()),
+            2 * len(fields),
+            *chain.from_iterable(fields.items()),
             *self.policy.arguments(),
         )
 
-    def claim(self, claim_id: str, wanted: int, lease: timedelta, windows: tuple[RateWindow, ...]) -> Exchange[Claim]:
+    def claim(self, claim_id: str, wanted: int, lease: timedelta, budget: Budget) -> Exchange[Claim]:
         """Take up to ``wanted`` messages for delivery."""
-        call = self._claim_call(claim_id, wanted, lease, windows)
-        return Exchange((call,), lambda replies: _claim(replies[0]))
+        call = self._claim_call(claim_id, wanted, lease, budget)
+        return self._synced(Exchange((call,), lambda replies: _claim(replies[0])))
 
-    def _claim_call(self, claim_id: str, wanted: int, lease: timedelta, windows: tuple[RateWindow, ...]) -> ScriptCall:
+    def _claim_call(self, claim_id: str, wanted: int, lease: timedelta, budget: Budget) -> ScriptCall:
         return self._call(
-            "claim", claim_id, wanted, milliseconds(lease), render_windows(windows), *self.policy.arguments()
+            "claim", claim_id, wanted, milliseconds(lease), budget.render(), budget.high_share, *self.policy.arguments()
         )
 
-    def settle(
-        self, settlements: Sequence[tuple[Claimed, Settlement]], windows: tuple[RateWindow, ...]
-    ) -> Exchange[list[Settled]]:
+    def settle(self, settlements: Sequence[tuple[Claimed, Settlement]], budget: Budget) -> Exchange[list[Settled]]:
         """Hand back what came of calls."""
-        calls = tuple(self._settle_call(claimed, settlement, windows) for claimed, settlement in settlements)
+        calls = tuple(self._settle_call(claimed, settlement, budget) for claimed, settlement in settlements)
         return Exchange(calls, lambda replies: [_settled(reply) for reply in replies])
 
     def settle_and_claim(
@@ -117,28 +158,28 @@ class Exchanges:
         claim_id: str,
         wanted: int,
         lease: timedelta,
-        windows: tuple[RateWindow, ...],
+        budget: Budget,
     ) -> Exchange[tuple[list[Settled], Claim]]:
         """Hand back what came of calls and take more messages, in one round trip."""
-        settles = self.settle(settlements, windows)
-        commands = (*settles.commands, self._claim_call(claim_id, wanted, lease, windows))
-        return Exchange(commands, lambda replies: (settles.read(replies[:-1]), _claim(replies[-1])))
+        settles = self.settle(settlements, budget)
+        commands = (*settles.commands, self._claim_call(claim_id, wanted, lease, budget))
+        return self._synced(Exchange(commands, lambda replies: (settles.read(replies[:-1]), _claim(replies[-1]))))
 
-    def _settle_call(self, claimed: Claimed, settlement: Settlement, windows: tuple[RateWindow, ...]) -> ScriptCall:
+    def _settle_call(self, claimed: Claimed, settlement: Settlement, budget: Budget) -> ScriptCall:
         values = _settlement_fields(claimed, settlement)
         return self._call(
             "settle",
             claimed.local_id,
             claimed.token,
-            render_windows(windows),
+            budget.render(),
             2 * len(values),
             *chain.from_iterable(values.items()),
             *self.policy.arguments(),
         )
 
-    def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> Exchange[tuple[bool, timedelta | None]]:
+    def wake(self, asker: str, budget: Budget) -> Exchange[tuple[bool, timedelta | None]]:
         """Ask whether to send a wake-up now, and when there will be something to claim."""
-        call = self._call("wake", render_windows(windows), milliseconds(self.policy.wake_for), asker)
+        call = self._call("wake", budget.render(), budget.high_share, milliseconds(self.policy.wake_for), asker)
 
         def read(replies: Sequence[Reply]) -> tuple[bool, timedelta | None]:
             wake, next_in = cast("tuple[int, int]", replies[0])
@@ -149,6 +190,87 @@ class Exchanges:
     def clear_wake(self) -> Exchange[None]:
         """Say that a delivery has begun, so that the next record sends a wake-up again."""
         return Exchange((Command(("DEL", self.keys.wake)),), lambda _: None)
+
+    def adopt_fields(
+        self, message_id: str, visitor_id: str, agent_id: str, group_id: str, text: str, version: str, key: bytes
+    ) -> dict[str, Argument]:
+        """The fields under which a message that exists already is taken in; '' for what is not known."""
+        target = ""
+        if visitor_id and (agent_id or group_id):
+            target = target_json(visitor_id, agent_id or None, group_id or None)
+        return {
+            "message_id": message_id,
+            "kind": "pushed",
+            "life": secrets.token_hex(6),
+            "target_digest": digest(key, f"pushed {target}") if target else "",
+            "lane": digest(key, visitor_id) if visitor_id else "",
+            "text_digest": digest(key, text) if text else "",
+            "version": version,
+        }
+
+    def pause(self, duration: timedelta | None, reason: str) -> Exchange[None]:
+        """Pause the account for so long, or resume it (None)."""
+        wait = "" if duration is None else milliseconds(duration)
+        return Exchange((self._call("pause", wait, reason),), lambda _: None)
+
+    def forget(self, local_id: str) -> Exchange[bool]:
+        """Erase what is stored of a message."""
+        return Exchange((self._call("forget", local_id, *self.policy.arguments()),), lambda replies: bool(replies[0]))
+
+    def records_page(self, cursor: int) -> Exchange[tuple[int, list[str]]]:
+        """Some of the ids that have a record, and where to go on; 0 when all were seen."""
+        prefix = self.keys.message("")
+        pattern = "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in prefix) + "*"
+        command = Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 500))
+
+        def read(replies: Sequence[Reply]) -> tuple[int, list[str]]:
+            following, keys = cast("tuple[str, list[str]]", replies[0])
+            return int(following), [key.removeprefix(prefix) for key in keys]
+
+        return Exchange((command,), read)
+
+    def lanes(self, local_ids: Sequence[str]) -> Exchange[list[str]]:
+        """The visitor's digest in each record; '' for none."""
+        commands = tuple(Command(("HGET", self.keys.message(i), "lane")) for i in local_ids)
+        return Exchange(commands, lambda replies: [str(reply or "") for reply in replies])
+
+    def entries_page(self, cursor: int) -> Exchange[tuple[int, dict[str, str]]]:
+        """Some entries of the map, and where to go on; 0 when all were seen. Workers may go on meanwhile."""
+        command = Command(("HSCAN", self.keys.map, cursor, "COUNT", 500))
+
+        def read(replies: Sequence[Reply]) -> tuple[int, dict[str, str]]:
+            following, flat = cast("tuple[str, Reply]", replies[0])
+            return int(following), _pairs(flat)
+
+        return Exchange((command,), read)
+
+    def restore(self, entries: Sequence[tuple[str, str]]) -> Exchange[list[bool]]:
+        """Put exported entries back into the map; False for those that the ledger knows already."""
+        calls = tuple(ScriptCall(self.script("restore"), self.keys.prefix, entry) for entry in entries)
+        return Exchange(calls, lambda replies: [bool(reply) for reply in replies])
+
+    def account(self, budget: Budget) -> Exchange[Account]:
+        """How the account stands: pause, budget, and what waits."""
+        windows = tuple(
+            Command(("ZRANGE", f"{self.keys.prefix}slots:{milliseconds(window.period)}", 0, -1, "WITHSCORES"))
+            for window in budget.windows
+        )
+        heard = f"{self.keys.prefix}budget"
+        oldest = tuple(Command(("ZRANGE", self.keys.due(p), 0, 0, "WITHSCORES")) for p in PRIORITIES)
+        cards = tuple(Command(("ZCARD", self.keys.due(p))) for p in PRIORITIES)
+        head = (Command(("TIME",)), Command(("HGETALL", self.keys.pause)), Command(("HGETALL", heard)))
+        commands = (*head, *oldest, *cards, *windows)
+
+        def read(replies: Sequence[Reply]) -> Account:
+            seconds, microseconds = cast("tuple[str, str]", replies[0])
+            now = self.now if self.now is not None else int(seconds) * 1000 + int(microseconds) // 1000
+            scores = [_scores(reply) for reply in replies[9:]]
+            firsts = [score for reply in replies[3:6] for score in _scores(reply)]
+            return read_account(
+                now, _pairs(replies[1]), _pairs(replies[2]), firsts, sum(map(_whole, replies[6:9])), scores, budget
+            )
+
+        return Exchange(commands, read)
 
     def get(self, local_ids: Sequence[str]) -> Exchange[list[Message | None]]:
         """What the ledger knows of each id."""
@@ -326,14 +448,14 @@ def _claimed(row: list[str], now: int) -> Claimed:
         local_id=local_id,
         token=token,
         kind=cast(Kind, fields["kind"]),
-        wish=cast(Literal["show", "gone"], fields["wish"]),
+        wish=cast(Literal["show", "gone", "probe"], fields["wish"]),
         text=fields["text"],
         text_digest=fields["text_digest"],
         target=fields["target"],
         message_id=fields["message_id"],
         shown_digest=fields["shown_digest"],
         doomed=tuple((cast(Kind, kind), message_id) for kind, message_id in doomed),
-        revision=int(fields["revision"]),
+        revision=int(fields["revision"] or 0),
         attempts=int(fields["attempts"] or 0),
         failing_for=_since(fields["failing_since"], now),
         waiting_for=_since(fields["waiting_since"], now),
@@ -342,6 +464,15 @@ def _claimed(row: list[str], now: int) -> Claimed:
 
 def _since(then: str, now: int) -> timedelta:
     return timedelta(milliseconds=max(0, now - int(then))) if then else timedelta(0)
+
+
+def _decided(verb: Decision, local_id: str, reply: Reply) -> DecisionResult:
+    state, detail, wake = cast("tuple[str, str, int]", reply)
+    if state != "refused":
+        return Decided(cast(State, state if state != "unchanged" else "delivered"), bool(wake))
+    if detail in _REFUSALS:
+        return _REFUSALS[detail](local_id)
+    return RefusedDecision(local_id, verb, detail)
 
 
 def _settled(reply: Reply) -> Settled:
@@ -360,7 +491,17 @@ def _message(local_id: str, record: Reply, entry: Reply) -> Message | None:
     return message_from_entry(local_id, str(entry)) if entry is not None else None
 
 
-def _items(reply: Reply) -> Iterable[Reply]:
+def _scores(reply: Reply) -> list[float]:
+    # Pairs under RESP3 and where redis-py parses by the command's name; else member, score, member, score …
+    flat = [part for item in _items(reply) for part in (_items(item) if isinstance(item, list | tuple) else (item,))]
+    return [float(cast(float, score)) for score in flat[1::2]]
+
+
+def _whole(reply: Reply) -> int:
+    return int(cast(int, reply))
+
+
+def _items(reply: Reply) -> Sequence[Reply]:
     return cast("Sequence[Reply]", reply)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pushledger.jobs import Job
+from pushledger.ledger.account import Account
 from pushledger.ledger.connection import AsyncConnection, Connection
-from pushledger.ledger.deliveries import Claim, Claimed, RateWindow, Settled, Settlement
-from pushledger.ledger.exchanges import Exchanges, RecordResult
+from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
+from pushledger.ledger.digests import digest
+from pushledger.ledger.exchange import Argument
+from pushledger.ledger.exchanges import FSYNC_TIMEOUT, Decided, Decision, DecisionResult, Exchanges, RecordResult
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.message import Message, State, TimelineEvent
@@ -19,8 +22,18 @@ __all__ = ["AsyncLedger", "Ledger"]
 _BATCH = 500
 
 
+def _patience(policy: LedgerPolicy, timeout: timedelta) -> timedelta:
+    return timeout + FSYNC_TIMEOUT if policy.fsync else timeout
+
+
 def _identified(jobs: Sequence[Job]) -> list[tuple[str, str, Job]]:
     return [(job.job_id or secrets.token_hex(12), secrets.token_hex(6), job) for job in jobs]
+
+
+def _carried_out(result: DecisionResult) -> Decided:
+    if isinstance(result, Decided):
+        return result
+    raise result
 
 
 class Ledger:
@@ -37,7 +50,7 @@ class Ledger:
     @classmethod
     def from_url(cls, url: str, account: str, policy: LedgerPolicy, timeout: timedelta) -> Ledger:
         """The ledger on a server; connects at its first use."""
-        return cls(Connection.from_url(url, timeout), account, policy)
+        return cls(Connection.from_url(url, _patience(policy, timeout)), account, policy)
 
     def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
         """Record jobs in their order; a refusal of one does not stop the others."""
@@ -77,9 +90,53 @@ class Ledger:
         """Counters of jobs and calls."""
         return self._connection.run(self._exchanges.stats())
 
-    def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> tuple[bool, timedelta | None]:
+    def decide(self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None) -> Decided:
+        """Carry out a person's decision; raises RefusedDecision (or RefusedJob) when it does not fit."""
+        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {})
+        return _carried_out(self._connection.run(exchange))
+
+    def adopt(
+        self, local_id: str, message_id: str, visitor_id: str, agent_id: str, group_id: str, text: str, version: str
+    ) -> Decided:
+        """Take a message under the ledger that exists already; '' for what is not known."""
+        key = self.digest_key()
+        fields = self._exchanges.adopt_fields(message_id, visitor_id, agent_id, group_id, text, version, key)
+        return self.decide("adopt", local_id, fields)
+
+    def pause(self, duration: timedelta | None, reason: str) -> None:
+        """Pause the account for so long, or resume it (None)."""
+        self._connection.run(self._exchanges.pause(duration, reason))
+
+    def account(self, budget: Budget) -> Account:
+        """How the account stands: pause, budget, and what waits."""
+        return self._connection.run(self._exchanges.account(budget))
+
+    def forget(self, local_id: str) -> bool:
+        """Erase what is stored of a message; whether there was anything."""
+        return self._connection.run(self._exchanges.forget(local_id))
+
+    def ids_of_visitor(self, visitor_id: str) -> Iterator[str]:
+        """The ids of all records that hold this visitor. Looks at every record, some at a time."""
+        lane, cursor = digest(self.digest_key(), visitor_id), -1
+        while cursor:
+            cursor, ids = self._connection.run(self._exchanges.records_page(max(cursor, 0)))
+            lanes = self._connection.run(self._exchanges.lanes(ids)) if ids else []
+            yield from (local_id for local_id, its in zip(ids, lanes, strict=True) if its == lane)
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """All entries of the map, while workers run; an entry that changes meanwhile may come twice."""
+        cursor = -1
+        while cursor:
+            cursor, page = self._connection.run(self._exchanges.entries_page(max(cursor, 0)))
+            yield from page.items()
+
+    def restore(self, entries: Sequence[tuple[str, str]]) -> list[bool]:
+        """Put exported entries back; False for those that the ledger knows already."""
+        return self._connection.run(self._exchanges.restore(entries)) if entries else []
+
+    def wake(self, asker: str, budget: Budget) -> tuple[bool, timedelta | None]:
         """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
-        return self._connection.run(self._exchanges.wake(asker, windows))
+        return self._connection.run(self._exchanges.wake(asker, budget))
 
     def refuse(self, document: str, keep: int = 10_000) -> None:
         """Keep a job that the intake had to refuse."""
@@ -121,7 +178,7 @@ class AsyncLedger:
     @classmethod
     def from_url(cls, url: str, account: str, policy: LedgerPolicy, timeout: timedelta) -> AsyncLedger:
         """The ledger on a server; connects at its first use."""
-        return cls(AsyncConnection.from_url(url, timeout), account, policy)
+        return cls(AsyncConnection.from_url(url, _patience(policy, timeout)), account, policy)
 
     async def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
         """Record jobs in their order; a refusal of one does not stop the others."""
@@ -153,15 +210,13 @@ class AsyncLedger:
         """What happened to a message, oldest first."""
         return await self._connection.run(self._exchanges.timeline(local_id))
 
-    async def claim(self, claim_id: str, wanted: int, lease: timedelta, windows: tuple[RateWindow, ...]) -> Claim:
+    async def claim(self, claim_id: str, wanted: int, lease: timedelta, budget: Budget) -> Claim:
         """Take up to ``wanted`` messages, each for one call; the same ``claim_id`` answers the same."""
-        return await self._connection.run(self._exchanges.claim(claim_id, wanted, lease, windows))
+        return await self._connection.run(self._exchanges.claim(claim_id, wanted, lease, budget))
 
-    async def settle(
-        self, settlements: Sequence[tuple[Claimed, Settlement]], windows: tuple[RateWindow, ...]
-    ) -> list[Settled]:
+    async def settle(self, settlements: Sequence[tuple[Claimed, Settlement]], budget: Budget) -> list[Settled]:
         """Hand back what came of calls."""
-        return await self._connection.run(self._exchanges.settle(settlements, windows))
+        return await self._connection.run(self._exchanges.settle(settlements, budget))
 
     async def settle_and_claim(
         self,
@@ -169,10 +224,10 @@ class AsyncLedger:
         claim_id: str,
         wanted: int,
         lease: timedelta,
-        windows: tuple[RateWindow, ...],
+        budget: Budget,
     ) -> tuple[list[Settled], Claim]:
         """Hand back what came of calls and take more messages, in one round trip."""
-        exchange = self._exchanges.settle_and_claim(settlements, claim_id, wanted, lease, windows)
+        exchange = self._exchanges.settle_and_claim(settlements, claim_id, wanted, lease, budget)
         return await self._connection.run(exchange)
 
     async def clear_wake(self) -> None:
@@ -183,9 +238,9 @@ class AsyncLedger:
         """Documents of refused jobs, newest first."""
         return await self._connection.run(self._exchanges.refused(limit))
 
-    async def wake(self, asker: str, windows: tuple[RateWindow, ...]) -> tuple[bool, timedelta | None]:
+    async def wake(self, asker: str, budget: Budget) -> tuple[bool, timedelta | None]:
         """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
-        return await self._connection.run(self._exchanges.wake(asker, windows))
+        return await self._connection.run(self._exchanges.wake(asker, budget))
 
     async def close(self) -> None:
         """Close the connections."""

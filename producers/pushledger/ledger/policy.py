@@ -19,6 +19,12 @@ class LedgerPolicy:
     tombstone_for: timedelta = timedelta(days=7)
     timeline_for: timedelta = timedelta(days=7)
     timeline_length: int = 50
+    keep_failed_for: timedelta = timedelta(days=90)
+    fold_for: timedelta = timedelta(0)
+    lane_wait: timedelta = timedelta(minutes=5)
+    patience: timedelta = timedelta(minutes=15)
+    max_backlog: int = 0
+    fsync: bool = False
     max_claims: int = 5
     wake_for: timedelta = timedelta(seconds=1)
     jobs_for: timedelta = timedelta(minutes=15)
@@ -32,6 +38,11 @@ class LedgerPolicy:
             *("tombstone", max(1, milliseconds(self.tombstone_for))),
             *("timeline", milliseconds(self.timeline_for)),
             *("timeline_length", self.timeline_length),
+            *("failed", max(1, milliseconds(self.keep_failed_for))),
+            *("fold_for", milliseconds(self.fold_for)),
+            *("lane_wait", milliseconds(self.lane_wait)),
+            *("patience", milliseconds(self.patience)),
+            *("max_backlog", self.max_backlog),
             *("max_claims", self.max_claims),
             *("lost", _LOST),
         )

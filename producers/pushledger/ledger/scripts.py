@@ -9,11 +9,12 @@ from importlib.resources import files
 
 __all__ = ["Script", "script"]
 
+_STORE = ("message", "store", "lane")
 _LIBRARIES = {
-    "record": ("message", "store"),
-    "claim": ("message", "store", "budget", "due"),
-    "settle": ("message", "store", "budget"),
-    "wake": ("message", "store", "budget", "due"),
+    **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt"), (*_STORE, "operation")),
+    **dict.fromkeys(("claim", "wake"), (*_STORE, "budget", "due")),
+    "settle": (*_STORE, "budget"),
+    **dict.fromkeys(("pause", "forget", "restore"), _STORE),
 }
 
 

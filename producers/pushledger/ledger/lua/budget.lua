@@ -13,32 +13,48 @@ function Budget.windows(text)
   return windows
 end
 
-local function slots(window) return Store.key('slots', string.format('%.0f', window)) end
+local function slots(window, part) return Store.key('slots', string.format('%.0f', window) .. (part and ':' .. part or '')) end
 
--- How many calls may be claimed now, at most `wanted`; with none, also when the next slot is free.
-function Budget.free(windows, wanted, now)
-  local free, at = wanted, nil
-  for _, window in ipairs(windows) do
-    local key = slots(window[2])
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-    local left = window[1] - redis.call('ZCARD', key)
-    if left <= 0 then
-      local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-      at = math.max(at or 0, tonumber(head[2] or now))
-    end
-    free = math.min(free, left)
-  end
-  local heard = redis.call('HMGET', Store.key('budget'), 'remaining', 'until')
-  if heard[1] and tonumber(heard[2]) > tonumber(now) then
-    if tonumber(heard[1]) <= 0 then at = math.max(at or 0, tonumber(heard[2])) end
-    free = math.min(free, tonumber(heard[1]))
-  end
-  return math.max(free, 0), at
+-- What is left of one set of slots, and when the next one is free if none is.
+local function left_of(key, limit, now)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  local left = limit - redis.call('ZCARD', key)
+  if left > 0 then return left, nil end
+  local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  return 0, tonumber(head[2] or now)
 end
 
-function Budget.draw(windows, token, lease)
+local function heard_left(now)
+  local heard = redis.call('HMGET', Store.key('budget'), 'remaining', 'until')
+  if not heard[1] or tonumber(heard[2]) <= tonumber(now) then return math.huge, nil end
+  return math.max(0, tonumber(heard[1])), tonumber(heard[2])
+end
+
+--[[ What may be claimed now: {all, at, common, common_at}. `common` is for calls that are not of high priority,
+  which leave a share of each window alone; `at` says when the next one is free, if there is none. ]]
+function Budget.free(windows, share, now)
+  local heard, heard_at = heard_left(now)
+  local free = { all = heard, common = heard }
+  if heard == 0 then free.at, free.common_at = heard_at, heard_at end
   for _, window in ipairs(windows) do
-    redis.call('ZADD', slots(window[2]), tonumber(lease) + window[2], token)
+    local limit = window[1]
+    local all, at = left_of(slots(window[2]), limit, now)
+    local common, common_at = all, at
+    if share > 0 then common, common_at = left_of(slots(window[2], 'common'), limit - math.floor(limit * share), now) end
+    free.all, free.common = math.min(free.all, all), math.min(free.common, common)
+    if at then free.at = math.max(free.at or 0, at) end
+    if common_at then free.common_at = math.max(free.common_at or 0, common_at) end
+  end
+  free.common = math.min(free.common, free.all)
+  if free.at then free.common_at = math.max(free.common_at or 0, free.at) end
+  return free
+end
+
+function Budget.draw(windows, share, token, lease, priority)
+  for _, window in ipairs(windows) do
+    local free_at = tonumber(lease) + window[2]
+    redis.call('ZADD', slots(window[2]), free_at, token)
+    if share > 0 and priority ~= 'high' then redis.call('ZADD', slots(window[2], 'common'), free_at, token) end
   end
   if redis.call('EXISTS', Store.key('budget')) == 1 then redis.call('HINCRBY', Store.key('budget'), 'remaining', -1) end
 end
@@ -46,10 +62,12 @@ end
 -- The call has ended: its slots come back one window from now, or at once if it surely never left (R12).
 function Budget.ended(windows, token, unsent, now)
   for _, window in ipairs(windows) do
-    if unsent then
-      redis.call('ZREM', slots(window[2]), token)
-    else
-      redis.call('ZADD', slots(window[2]), 'XX', tonumber(now) + window[2], token)
+    for _, key in ipairs({ slots(window[2]), slots(window[2], 'common') }) do
+      if unsent then
+        redis.call('ZREM', key, token)
+      else
+        redis.call('ZADD', key, 'XX', tonumber(now) + window[2], token)
+      end
     end
   end
 end
@@ -87,4 +105,9 @@ function Budget.pause_until(ends, reason, trouble, now)
   if trouble and standing[2] == '1' and tonumber(standing[1]) > tonumber(now) then return end
   redis.call('HSET', key, 'until', ends, 'reason', reason, 'trouble', trouble and '1' or '0')
   if trouble then redis.call('HINCRBY', key, 'strikes', 1) end
+end
+
+function Budget.trouble_is_over(now)
+  local pause = Budget.pause(now)
+  if pause and pause.trouble == '1' then redis.call('DEL', Store.key('pause')) end
 end

@@ -1,7 +1,7 @@
 --[[ Take messages for delivery, each under a lease with a token of its own.
   KEYS[1] account prefix
   ARGV    now ('' = the server's clock), claim id, how many at most, lease in ms, windows ("100/3600000 …"),
-          policy fields …
+          share of each window kept for high priority (0 to 1), policy fields …
   Returns {next in ms or -1, strikes, now, row, row, …}, a row being {local id, token, field, value, …}.
   Closes: two workers taking one message; a dead worker's message waiting for ever (expired leases are
   taken back first); a claim sent again because its reply was lost: the claim id answers with the same
@@ -10,7 +10,7 @@ local FIELDS = { 'kind', 'wish', 'text', 'target', 'message_id', 'doomed', 'revi
   'waiting_since', 'shown_digest', 'text_digest' }
 local now, claim_id, wanted = Store.now(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local lease_ms, windows = tonumber(ARGV[4]), Budget.windows(ARGV[5])
-local policy = Store.policy({ unpack(ARGV, 6) })
+local share, policy = tonumber(ARGV[6]), Store.policy({ unpack(ARGV, 7) })
 local leases, claimed = Store.key('leases'), Store.key('claim', claim_id)
 local rows = {}
 
@@ -23,15 +23,7 @@ local function row(m)
   return fields
 end
 
-local function answer(strikes) return { Due.next_in(windows, now), strikes, now, unpack(rows) } end
-
-local function answer_again(ids)
-  for index, id in ipairs(ids) do
-    local m = Store.load(id)
-    if m.token == claim_id .. '.' .. index then rows[#rows + 1] = row(m) end
-  end
-  return answer(0)
-end
+local function answer(strikes) return { Due.next_in(windows, share, now), strikes, now, unpack(rows) } end
 
 local function take_back_expired()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 100)) do
@@ -60,42 +52,112 @@ local function take(id, token, lease)
   else
     Message.rest(m, policy, now)
     if (m.state == 'queued' or m.state == 'retrying') and tonumber(m.due) <= tonumber(now) then
-      m.due = ''
-      Message.claim(m, token, lease, now)
+      if call ~= 'send' or m.lane == '' or Lane.may_go(m, policy, now) then
+        m.due = ''
+        Message.claim(m, token, lease, now)
+      end
     end
   end
   Store.save(m, policy, now)
   return m
 end
 
-local ids = redis.call('LRANGE', claimed, 0, -1)
-if #ids > 0 then return answer_again(ids) end
-
-take_back_expired()
-local strikes, pause = 0, Budget.pause(now)
-if pause then
-  if tonumber(pause['until']) > tonumber(now) then return answer(0) end
-  strikes = tonumber(pause.strikes or 0)
-  if pause.trouble == '1' then
-    wanted = redis.call('ZCARD', leases) == 0 and math.min(wanted, 1) or 0
-  else
-    redis.call('DEL', Store.key('pause'))
+-- The due messages of each priority, as far as they could be taken now.
+local function read_due(most)
+  local waiting = {}
+  for _, priority in ipairs(PRIORITIES) do
+    local flat = redis.call('ZRANGEBYSCORE', Store.key('due', priority), '-inf', now, 'WITHSCORES', 'LIMIT', 0, most)
+    waiting[priority] = { flat = flat, at = 1 }
   end
+  return waiting
 end
 
-local free = Budget.free(windows, wanted, now)
-local lease = string.format('%.0f', tonumber(now) + lease_ms)
-for _, priority in ipairs(PRIORITIES) do
-  if #rows >= free then break end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', Store.key('due', priority), '-inf', now, 'LIMIT', 0, free - #rows)) do
-    local m = take(id, claim_id .. '.' .. (#ids + 1), lease)
-    if m.token == claim_id .. '.' .. (#ids + 1) then
-      ids[#ids + 1] = id
-      rows[#rows + 1] = row(m)
-      Budget.draw(windows, m.token, lease)
+--[[ The next message: by priority, but every fourth one goes to whoever has been due for longer than `patience`, so
+  that nothing starves behind higher priorities. Calls that are not of high priority leave their share alone. ]]
+local function pick(waiting, free, turn)
+  local chosen, since = nil, nil
+  for _, priority in ipairs(PRIORITIES) do
+    local queue = waiting[priority]
+    local id, due = queue.flat[queue.at], tonumber(queue.flat[queue.at + 1] or 0)
+    local left = priority == 'high' and free.all or math.min(free.all, free.common)
+    if id and left > 0 then
+      local impatient = turn % 4 == 3 and due <= tonumber(now) - policy.patience
+      if not chosen or (impatient and due < since) then chosen, since = priority, due end
     end
   end
+  if not chosen then return nil end
+  local queue = waiting[chosen]
+  queue.at = queue.at + 2
+  return queue.flat[queue.at - 2], chosen
 end
+
+local lease = string.format('%.0f', tonumber(now) + lease_ms)
+local ids = redis.call('LRANGE', claimed, 0, -1)
+
+local function keep(m, priority, free)
+  ids[#ids + 1] = m.id
+  rows[#rows + 1] = row(m)
+  Budget.draw(windows, share, m.token, lease, priority)
+  free.all, free.common = free.all - 1, free.common - (priority == 'high' and 0 or 1)
+end
+
+local function next_token() return claim_id .. '.' .. (#ids + 1) end
+
+local function claim_due(free)
+  local turn = tonumber(redis.call('GET', Store.key('turn')) or 0)
+  local waiting = read_due(wanted)
+  while #rows < wanted do
+    local id, priority = pick(waiting, free, turn + #rows)
+    if not id then break end
+    local m = take(id, next_token(), lease)
+    if m.token == next_token() then keep(m, priority, free) end
+  end
+  if #rows > 0 then redis.call('INCRBY', Store.key('turn'), #rows) end
+end
+
+-- A pause is never probed with a create while anything else can serve (R11): a due edit or removal, else a GET.
+local function claim_probe(free)
+  if free.all <= 0 or redis.call('ZCARD', leases) > 0 or Store.load_probe(now).token ~= '' then return end
+  local due = 0
+  for priority, queue in pairs(read_due(20)) do
+    for at = 1, #queue.flat, 2 do
+      due = due + 1
+      local id = queue.flat[at]
+      local call = Message.gap(Store.load(id))
+      if call and call ~= 'send' then
+        local m = take(id, next_token(), lease)
+        if m.token == next_token() then return keep(m, priority, free) end
+      end
+    end
+  end
+  if due == 0 then return end
+  local id = redis.call('HRANDFIELD', Store.key('map'))
+  local known = id and Store.unpack_entry(redis.call('HGET', Store.key('map'), id)) or { kind = 'pushed', message_id = 'probe' }
+  redis.call('HSET', Store.key('probe'), 'token', next_token(), 'call_kind', known.kind, 'call_id', known.message_id,
+    'lease', lease)
+  redis.call('PEXPIRE', Store.key('probe'), lease_ms)
+  keep(Store.load_probe(now), 'high', free)
+end
+
+local function answer_again()
+  for index, id in ipairs(ids) do
+    local m, token = id == '' and Store.load_probe(now) or Store.load(id), claim_id .. '.' .. index
+    if m.token == token then rows[#rows + 1] = row(m) end
+  end
+  return answer(0)
+end
+
+if #ids > 0 then return answer_again() end
+
+take_back_expired()
+local strikes, pause, probing = 0, Budget.pause(now), false
+if pause then
+  if tonumber(pause['until']) > tonumber(now) then return answer(0) end
+  strikes, probing = tonumber(pause.strikes or 0), pause.trouble == '1'
+  if not probing then redis.call('DEL', Store.key('pause')) end
+end
+local free = Budget.free(windows, share, now)
+if probing then claim_probe(free) else claim_due(free) end
 if #ids > 0 then
   redis.call('RPUSH', claimed, unpack(ids))
   redis.call('PEXPIRE', claimed, lease_ms)

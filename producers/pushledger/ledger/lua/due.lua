@@ -1,24 +1,34 @@
 --[[ When there will be something to claim: the worker's tick asks this, and each claim ends with it. ]]
 local Due = {}
 
-function Due.next_in(windows, now)
+local function head_of(name, id)
+  return tonumber(redis.call('ZRANGE', Store.key(name, id), 0, 0, 'WITHSCORES')[2])
+end
+
+-- When the next due message may be sent, by its priority's part of the budget.
+local function next_due(free)
   local next_at = nil
   for _, priority in ipairs(PRIORITIES) do
-    local head = redis.call('ZRANGE', Store.key('due', priority), 0, 0, 'WITHSCORES')
-    if head[2] then next_at = math.min(next_at or tonumber(head[2]), tonumber(head[2])) end
+    local at = head_of('due', priority)
+    local free_at = priority == 'high' and free.at or free.common_at
+    if at and free_at then at = math.max(at, free_at) end
+    if at then next_at = math.min(next_at or at, at) end
   end
-  if next_at then
-    local free, at = Budget.free(windows, 1, now)
-    if free == 0 and at then next_at = math.max(next_at, at) end
-    local pause = Budget.pause(now)
-    if pause then
-      next_at = math.max(next_at, tonumber(pause['until']))
-      local probe = pause.trouble == '1' and redis.call('ZRANGE', Store.key('leases'), 0, 0, 'WITHSCORES') or {}
-      if probe[2] then next_at = math.max(next_at, tonumber(probe[2])) end
-    end
-  end
-  local lease = redis.call('ZRANGE', Store.key('leases'), 0, 0, 'WITHSCORES')
-  if lease[2] then next_at = math.min(next_at or tonumber(lease[2]), tonumber(lease[2])) end
+  return next_at
+end
+
+local function after_pause(next_at, pause, lease, now)
+  next_at = math.max(next_at, tonumber(pause['until']))
+  if pause.trouble ~= '1' then return next_at end
+  local probe = Store.load_probe(now)
+  if probe.token ~= '' then next_at = math.max(next_at, tonumber(probe.lease)) end
+  return math.max(next_at, lease or 0)
+end
+
+function Due.next_in(windows, share, now)
+  local next_at, lease, pause = next_due(Budget.free(windows, share, now)), head_of('leases'), Budget.pause(now)
+  if next_at and pause then next_at = after_pause(next_at, pause, lease, now) end
+  if lease then next_at = math.min(next_at or lease, lease) end
   if not next_at then return -1 end
   return math.max(0, math.ceil(next_at - tonumber(now)))
 end

@@ -71,8 +71,14 @@ local function become(m, state, reason, now)
   m.state, m.reason = state, reason
 end
 
-local function wait_from(m, now)
-  m.due = later(now, m.not_before, m.retry_at, m.quiet_until)
+-- Quick changes fold when the first of them is held back a little; the wait is counted from that first one.
+local function fold_until(m, policy)
+  if policy.fold_for == 0 or m.waiting_since == '' or num(m.attempts) > 0 then return '' end
+  return str(num(m.waiting_since) + policy.fold_for)
+end
+
+function Message.wait_from(m, policy, now)
+  m.due = later(now, m.not_before, m.retry_at, m.quiet_until, fold_until(m, policy))
   become(m, num(m.attempts) > 0 and 'retrying' or 'queued', '', now)
 end
 
@@ -85,6 +91,7 @@ local function deliver(m, now)
   if m.state ~= 'delivered' then note(m, 'delivered', '') end
   become(m, 'delivered', '', now)
   m.attempts, m.failing_since, m.error, m.retry_at, m.waiting_since = '', '', '', '', ''
+  m.refusals, m.refused_at = '', ''
 end
 
 --[[ The state a message comes to by itself once no call is in the air. An unknown create is sent again
@@ -95,11 +102,17 @@ function Message.rest(m, policy, now)
   if call == 'send' and m.unknown ~= '' and not may_resend(m, policy) then
     return hold(m, m.no_id ~= '' and 'no_message_id' or 'outcome_unknown', now)
   end
-  if call then return wait_from(m, now) end
+  if call then return Message.wait_from(m, policy, now) end
   if m.wish == 'show' then return deliver(m, now) end
   if m.unknown ~= '' or m.unknown_before ~= '' then return hold(m, 'copy_may_remain', now) end
   if m.state ~= 'deleted' then note(m, 'deleted', '') end
   become(m, 'deleted', '', now)
+end
+
+-- Does the message stand in its visitor's lane? Creates of one visitor go out one at a time, in their order.
+function Message.needs_lane(m)
+  if m.lane == '' then return false end
+  return m.call == 'send' or (m.state == 'queued' or m.state == 'retrying') and Message.gap(m) == 'send'
 end
 
 function Message.fail(m, reason, now)
@@ -135,7 +148,10 @@ local function begin_life(m, job)
   m.max_resends = job.max_resends
 end
 
-local function same_target(m, job) return job.target_digest == '' or job.target_digest == m.target_digest end
+-- An adopted message's target may be unknown ('-').
+local function same_target(m, job)
+  return job.target_digest == '' or m.target_digest == '-' or job.target_digest == m.target_digest
+end
 
 local function same_content(m, job)
   if job.verb == 'delete' then return m.state == 'deleted' or m.wish == 'gone' end
@@ -213,6 +229,15 @@ end
 
 -- ---------------------------------------------------------------- calls
 
+--[[ The account refused this message (401, 402, 403) for the third time while others passed in between: the fault is
+  its own (R11). `passed` counts the account's answers that were no refusal. ]]
+function Message.is_refused_alone(m, passed)
+  local others_passed = m.refused_at ~= '' and num(passed) > num(m.refused_at)
+  m.refusals = (others_passed or m.refusals == '') and str(num(m.refusals) + 1) or m.refusals
+  m.refused_at = str(num(passed))
+  return num(m.refusals) >= 3
+end
+
 --[[ Take the message for one call. The remote text is unknown from here until an answer confirms it (R3);
   a removal once claimed is finished before anything else (R2). ]]
 function Message.claim(m, token, lease, now)
@@ -237,6 +262,10 @@ function Message.as_claimed(m)
   local seen = Message.new({ kind = m.call_kind, wish = 'show', target = m.target, message_id = m.call_id,
     text = m.call_text ~= '' and m.call_text or m.text, text_digest = m.call_digest, revision = m.call_revision,
     attempts = m.attempts, failing_since = m.failing_since, waiting_since = m.waiting_since })
+  if m.call == 'probe' then
+    seen.wish = 'probe'
+    return seen
+  end
   local doomed = m.call_kind .. ' ' .. m.call_id
   if m.call == 'remove' and has(m.doomed, doomed, '\n') then
     seen.doomed, seen.message_id = doomed, ''
@@ -317,6 +346,7 @@ function Message.settle(m, outcome, policy, now)
   elseif kind == 'unsent' then
     undo(m)
     wait_after(m, outcome, now)
+    if outcome.alone == '1' then failure = not is_superseded(m) and 'refused_alone' or nil end
     if outcome.give_up == '1' and not is_superseded(m) then failure = 'gave_up' end
   else
     undo(m)
@@ -367,4 +397,88 @@ end
 
 function Message.rest_if_waiting(m, policy, now)
   if m.state ~= 'failed' and m.state ~= 'expired' then Message.rest(m, policy, now) end
+end
+
+-- ---------------------------------------------------------------- a person's decisions
+
+local function fresh_start(m)
+  m.attempts, m.failing_since, m.error, m.retry_at, m.claims = '', '', '', '', ''
+  m.refusals, m.refused_at = '', ''
+end
+
+-- failed or expired -> waiting again. What the API no longer has cannot be edited: it must be created anew.
+function Message.retry(m, _, policy, now)
+  if m.state ~= 'failed' and m.state ~= 'expired' then return nil, 'not_failed' end
+  if m.life_over ~= '' and m.wish == 'show' then return nil, 'gone' end
+  fresh_start(m)
+  m.expires_at = ''
+  note(m, 'retry', 'by hand')
+  Message.rest(m, policy, now)
+  return m.state
+end
+
+-- held -> sent once more, although it may be visible already.
+function Message.resend(m, _, policy, now)
+  if m.state ~= 'held' then return nil, 'not_held' end
+  if Message.gap(m) ~= 'send' then return nil, 'nothing_to_send' end
+  fresh_start(m)
+  m.granted, m.no_id = str(num(m.granted) + 1), ''
+  note(m, 'resend', 'by hand')
+  Message.rest(m, policy, now)
+  return m.state
+end
+
+local function without_first(set, sep) return without(set, first(set, sep), sep) end
+
+--[[ held -> the id of the copy is known after all. A wanted copy is edited to the newest text, as it may show an
+  older one; an unwanted one is removed. One id answers for one unknown create. ]]
+function Message.resolve(m, decision, policy, now)
+  if m.state ~= 'held' then return nil, 'not_held' end
+  fresh_start(m)
+  m.no_id = ''
+  note(m, 'resolve', 'by hand')
+  local wanted = m.wish == 'show' and m.message_id == ''
+  if m.unknown ~= '' then m.unknown = without_first(m.unknown, ' ') else m.unknown_before = without_first(m.unknown_before, ' ') end
+  if wanted then
+    m.message_id, m.shown_digest = decision.message_id, ''
+  else
+    doom(m, m.kind, decision.message_id)
+  end
+  Message.rest(m, policy, now)
+  return m.state
+end
+
+--[[ Drop what could not be done, and leave the visitor's chat as it is: with a known copy the message is
+  delivered as it stands there; without one it is over. A late answer may still hand in an id (R8). ]]
+function Message.discard(m, _, policy, now)
+  if m.state ~= 'failed' and m.state ~= 'held' and m.state ~= 'expired' then return nil, 'not_at_rest' end
+  fresh_start(m)
+  note(m, 'discard', 'by hand')
+  m.doomed, m.quiet_until, m.waiting_since = '', '', ''
+  if m.message_id ~= '' and m.life_over == '' then
+    m.wish, m.text, m.text_digest = 'show', '', m.shown_digest
+    become(m, 'delivered', '', now)
+    return m.state
+  end
+  for token in m.unknown:gmatch('%S+') do m.unknown_before = add(m.unknown_before, token, ' ') end
+  m.unknown, m.no_id, m.message_id, m.shown_digest, m.wish = '', '', '', '', 'gone'
+  become(m, 'deleted', 'discarded', now)
+  return m.state
+end
+
+--[[ Take a message under the ledger that exists already. Its target may be unknown (''): then any target is taken
+  for it later. Its text may be unknown too, and is then edited with the first update, whatever that says. ]]
+function Message.adopt(m, found, policy, now)
+  if m.state ~= '' and m.state ~= 'deleted' then
+    if m.message_id == found.message_id then return 'unchanged' end
+    return nil, 'already_exists'
+  end
+  m.v, m.wish, m.kind, m.priority = '1', 'show', found.kind, 'normal'
+  m.revision = str(num(m.revision) + 1)
+  m.life, m.target_digest, m.lane = found.life, found.target_digest ~= '' and found.target_digest or '-', found.lane
+  m.message_id, m.shown_digest, m.text_digest, m.life_over = found.message_id, found.text_digest, found.text_digest, ''
+  if found.version ~= '' then m.version = found.version end
+  note(m, 'adopted', 'by hand')
+  become(m, 'delivered', '', now)
+  return m.state
 end

@@ -13,32 +13,46 @@ local now, id, token, windows = Store.now(ARGV[1]), ARGV[2], ARGV[3], Budget.win
 local outcome_end = 5 + tonumber(ARGV[5])
 local outcome = Store.table({ unpack(ARGV, 6, outcome_end) })
 local policy = Store.policy({ unpack(ARGV, outcome_end + 1) })
-Store.make_room(id)
-local m = Store.load(id)
-local current = m.token == token
+local is_probe = id == ''
+if not is_probe then Store.make_room(id) end
+local m = is_probe and Store.load_probe(now) or Store.load(id)
+local current, passed = m.token == token, Store.key('passed')
+local account_refused = outcome.status == '401' or outcome.status == '402' or outcome.status == '403'
 
-if current then
+local function settle_message()
+  if account_refused and Message.is_refused_alone(m, redis.call('GET', passed) or '0') then
+    outcome.alone, outcome.pause_for = '1', ''
+  end
   Message.settle(m, outcome, policy, now)
   Store.save(m, policy, now)
+end
+
+local function settle_account()
+  Budget.heard(outcome.remaining, outcome.reset_in, now)
+  local streak = Store.key('streak')
+  if outcome.pause_for == '' then
+    if outcome.status == '' or account_refused then return end
+    redis.call('INCR', passed)
+    redis.call('DEL', streak)
+    return Budget.trouble_is_over(now)
+  end
+  local met = outcome.trouble == '1' and redis.call('INCR', streak) or 0
+  if outcome.trouble == '0' or met >= tonumber(outcome.pause_after) then
+    local ends = string.format('%.0f', tonumber(now) + tonumber(outcome.pause_for))
+    Budget.pause_until(ends, outcome.pause_reason, outcome.trouble == '1', now)
+  end
+end
+
+if current and is_probe then
+  redis.call('DEL', Store.key('probe'))
+elseif current then
+  settle_message()
 elseif outcome.kind == 'confirmed' and outcome.message_id ~= '' and m.state ~= '' then
   Message.late(m, token, outcome.call_kind, outcome.message_id, policy, now)
   Store.save(m, policy, now)
 end
 Budget.ended(windows, token, outcome.kind == 'unsent' and outcome.status == '', now)
 if not current then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
-
 Store.count('outcome_' .. outcome.kind)
-Budget.heard(outcome.remaining, outcome.reset_in, now)
-local streak = Store.key('streak')
-if outcome.pause_for ~= '' then
-  local met = outcome.trouble == '1' and redis.call('INCR', streak) or 0
-  if outcome.trouble == '0' or met >= tonumber(outcome.pause_after) then
-    local ends = string.format('%.0f', tonumber(now) + tonumber(outcome.pause_for))
-    Budget.pause_until(ends, outcome.pause_reason, outcome.trouble == '1', now)
-  end
-else
-  redis.call('DEL', streak)
-  local pause = Budget.pause(now)
-  if pause and pause.trouble == '1' then redis.call('DEL', Store.key('pause')) end
-end
+settle_account()
 return { 'settled', m.state }

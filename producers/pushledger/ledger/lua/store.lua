@@ -10,13 +10,18 @@
   due:<priority> zset     id by the time it may be tried        leases   zset   id by the lease's end
   state:<state>  zset     id by the time it came to that state; kept for the states in INDEXED
   slots:<window> zset     token by the time its budget slot is free again
+  lane:<digest>  zset     waiting creates of one visitor, see lane.lua
   pause          hash     until, reason, trouble, strikes   streak   string   calls in a row that met trouble
   budget         hash     what the API says is left         wake     string   a wake-up is under way
-  claim:<id>     list     ids of one claim, for its replay   stats    hash     counters ]]
+  claim:<id>     list     ids of one claim, for its replay   stats    hash     counters
+  probe          hash     a probing GET in the air            turn     string   counts claims, for patience
+  passed         string   counts answers that were no refusal of the account ]]
 local PREFIX = KEYS[1]
 local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEXED = { retrying = true, held = true, failed = true, expired = true, deleted = true, delivered = true }
-local Store = {}
+local STATES = { 'retrying', 'held', 'failed', 'expired', 'deleted', 'delivered' }
+local INDEXED = {}
+for _, state in ipairs(STATES) do INDEXED[state] = true end
+local Store, Lane = {}, nil
 
 function Store.key(name, id) return PREFIX .. name .. (id and (':' .. id) or '') end
 
@@ -50,10 +55,21 @@ function Store.load(id)
   end
   local m = Message.new(fields)
   m.id, m.stored = id, stored
-  m.was = { state = m.state, priority = m.priority, due = m.due, lease = m.lease, message_id = m.message_id,
+  m.was = { state = m.state, queue = Store.queue(m), due = m.due, lease = m.lease, message_id = m.message_id,
     since = m.since }
   return m
 end
+
+-- A probing GET in the air, in the shape of a message without a local id; without a token if there is none.
+function Store.load_probe(now)
+  local probe = Message.new(Store.table(redis.call('HGETALL', Store.key('probe'))))
+  probe.id, probe.call = '', 'probe'
+  if probe.lease ~= '' and tonumber(probe.lease) <= tonumber(now) then probe.token = '' end
+  return probe
+end
+
+-- The due set a message waits in: its own priority's, or that of one that waits behind it in the lane.
+function Store.queue(m) return m.boost ~= '' and m.boost or m.priority end
 
 local function dash(text) return text == '' and '-' or text end
 local function undash(text) return text == '-' and '' or text end
@@ -93,6 +109,7 @@ end
 local function kept_for(m, policy)
   local marked = m.unknown ~= '' or m.unknown_before ~= '' or m.resent ~= ''
   if m.state == 'deleted' then return policy.tombstone end
+  if m.state == 'failed' or m.state == 'expired' then return policy.failed end
   if m.state == 'delivered' and not marked then return policy.retention end
   return nil
 end
@@ -105,7 +122,7 @@ local function save_message(m, policy, now)
   if kept_ms then
     -- Counted from when it came to rest, like the index, however often a job finds nothing to change.
     redis.call('PEXPIRE', Store.key('message', m.id), math.max(1, kept_ms - (tonumber(now) - tonumber(m.since))))
-  elseif m.was.state == 'delivered' or m.was.state == 'deleted' then
+  elseif m.was.state ~= m.state then
     redis.call('PERSIST', Store.key('message', m.id))
   end
 end
@@ -113,7 +130,7 @@ end
 local function leave_indexes(m)
   local was, id = m.was, m.id
   if was.state == 'sending' and m.state ~= 'sending' then redis.call('ZREM', Store.key('leases'), id) end
-  if was.due ~= '' and (m.due == '' or was.priority ~= m.priority) then redis.call('ZREM', Store.key('due', was.priority), id) end
+  if was.due ~= '' and (m.due == '' or was.queue ~= Store.queue(m)) then redis.call('ZREM', Store.key('due', was.queue), id) end
   if was.state ~= m.state and INDEXED[was.state] then redis.call('ZREM', Store.key('state', was.state), id) end
   if was.message_id ~= '' and m.message_id == '' then redis.call('HDEL', Store.key('map'), id) end
 end
@@ -123,8 +140,8 @@ local function enter_indexes(m, policy, now)
   if m.message_id ~= '' and (m.state == 'delivered' or m.message_id ~= was.message_id) then
     redis.call('HSET', Store.key('map'), id, Store.pack_entry(m))
   end
-  if m.due ~= '' and (was.due ~= m.due or was.priority ~= m.priority) then
-    redis.call('ZADD', Store.key('due', m.priority), m.due, id)
+  if m.due ~= '' and (was.due ~= m.due or was.queue ~= Store.queue(m)) then
+    redis.call('ZADD', Store.key('due', Store.queue(m)), m.due, id)
   end
   if m.state == 'sending' and was.lease ~= m.lease then redis.call('ZADD', Store.key('leases'), m.lease, id) end
   local listed = INDEXED[m.state] and not (m.state == 'delivered' and policy.retention == 0)
@@ -144,10 +161,14 @@ function Store.save(m, policy, now)
   if not m.stored.state and #m.events == 0 then return end
   if m.since == '' then m.since = now end
   if m.state ~= 'queued' and m.state ~= 'retrying' then m.due = '' end
+  local lane = Lane.left(m)
+  if lane then m.laned, m.boost = '', '' end
   leave_indexes(m)
+  Lane.arrive(m, now)
   save_message(m, policy, now)
   enter_indexes(m, policy, now)
   Store.write_timeline(m, policy, now)
+  if lane then Lane.leave(m, lane, policy, now) end
 end
 
 function Store.write_timeline(m, policy, now)
@@ -172,7 +193,8 @@ end
 -- Durations of the policy are numbers here; an unset limit stays ''.
 function Store.policy(flat)
   local policy = Store.table(flat)
-  for _, name in ipairs({ 'retention', 'tombstone', 'timeline', 'timeline_length', 'settle_delay', 'max_claims' }) do
+  for _, name in ipairs({ 'retention', 'tombstone', 'timeline', 'timeline_length', 'settle_delay', 'max_claims', 'failed',
+    'fold_for', 'lane_wait', 'max_backlog', 'patience' }) do
     policy[name] = tonumber(policy[name])
   end
   return policy

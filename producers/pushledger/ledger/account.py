@@ -1,0 +1,103 @@
+"""How an account stands: its pause, its budget, and when what waits will be done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pushledger.ledger.deliveries import Budget
+from pushledger.message import Message, Wait
+
+__all__ = ["Account", "Pause", "read_account", "waiting_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The account waits until then; with ``trouble``, one call at a time then looks whether it is over."""
+
+    until: datetime
+    reason: str
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account at one moment.
+
+    ``calls_left`` is None without a limit; ``next_call_at`` is when a call is free again, if none is now.
+    ``drained_in`` forecasts how long what waits takes at today's budget, if each message needs one call.
+    """
+
+    now: datetime
+    pause: Pause | None
+    waiting: int
+    oldest_due: datetime | None
+    calls_left: int | None
+    next_call_at: datetime | None
+    drained_in: timedelta
+
+
+def read_account(
+    now: int,
+    pause: Mapping[str, str],
+    heard: Mapping[str, str],
+    firsts: Sequence[float],
+    waiting: int,
+    slots: Sequence[Sequence[float]],
+    budget: Budget,
+) -> Account:
+    """Put together what the ledger holds. Times are milliseconds since the epoch; ``slots`` has, for each window of
+    the budget, when each drawn call is free again."""
+    lefts, nexts = [], []
+    for window, free_at in zip(budget.windows, slots, strict=True):
+        taken = [at for at in free_at if at > now]
+        lefts.append(max(0, window.limit - len(taken)))
+        if len(taken) >= window.limit:
+            nexts.append(min(taken))
+    if heard and float(heard["until"]) > now:
+        lefts.append(max(0, int(heard["remaining"])))
+        if lefts[-1] == 0:
+            nexts.append(float(heard["until"]))
+    left = min(lefts) if lefts else None
+    paused = Pause(_moment(float(pause["until"])), pause["reason"], pause.get("trouble") == "1") if pause else None
+    next_at = max(nexts) if nexts else None
+    return Account(
+        now=_moment(now),
+        pause=paused,
+        waiting=waiting,
+        oldest_due=_moment(min(firsts)) if firsts else None,
+        calls_left=left,
+        next_call_at=_moment(next_at) if next_at is not None else None,
+        drained_in=_drained_in(now, waiting, left, next_at, paused, budget),
+    )
+
+
+def waiting_for(message: Message, account: Account) -> tuple[Wait, ...]:
+    """Every reason why the message waits at the account's moment, the one that lasts longest last."""
+    waits = [wait for wait in message.waits if wait.until is None or wait.until > account.now]
+    if message.state in ("queued", "retrying"):
+        if account.pause is not None:
+            waits.append(Wait("paused", account.pause.until))
+        if account.calls_left == 0:
+            waits.append(Wait("budget", account.next_call_at))
+    return tuple(sorted(waits, key=lambda wait: (wait.until is None, wait.until or account.now)))
+
+
+def _drained_in(
+    now: int, waiting: int, left: int | None, next_at: float | None, pause: Pause | None, budget: Budget
+) -> timedelta:
+    begins = max(timedelta(0), pause.until - _moment(now)) if pause else timedelta(0)
+    if not waiting or left is None:
+        return begins if waiting else timedelta(0)
+    beyond = waiting - left
+    if beyond <= 0:
+        return begins
+    first = timedelta(milliseconds=max(0.0, (next_at or now) - now))
+    slowest = max((window.period * math.ceil(beyond / window.limit) for window in budget.windows), default=first)
+    return max(begins, first) + max(timedelta(0), slowest - first)
+
+
+def _moment(milliseconds: float) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
