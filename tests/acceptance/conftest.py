@@ -149,6 +149,13 @@ class Worker:
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def ends(self, seconds: float) -> int:
+        """Its exit status, once it has ended; its log when it does not."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker goes on after {seconds} s: {self.text()}") from None
+
     def is_ready(self) -> bool:
         assert self.process.poll() is None, f"the worker ended: {self.text()}"
         return " ready." in self.text()

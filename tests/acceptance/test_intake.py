@@ -239,7 +239,7 @@ def test_a_killed_child_of_the_pool_hands_its_task_back_at_once(
     os.kill(child, signal.SIGKILL)
     wait_until(lambda: worker.text().count("intake waits") > 0 and child not in worker.children(), 10, "a new child")
     worker.terminate()
-    assert worker.process.wait(20) == 0, worker.text()
+    assert worker.ends(20) == 0, worker.text()
     stage.worker()
     wait_until(lambda: stage.sandbox.seen_by("visitor-1") == ["Order received"], 10, "the next worker records it")
 
@@ -251,7 +251,7 @@ def test_a_worker_stopped_while_the_ledger_is_away_gives_its_task_back(
     shop.create()
     wait_until(lambda: "intake waits" in first.text(), 10, "the task is begun")
     first.terminate()
-    assert first.process.wait(20) == 0, first.text()
+    assert first.ends(20) == 0, first.text()
     with stage.valkey.client(1) as client:
         assert client.llen(INTAKE_QUEUE) == 1
     stage.worker()
@@ -286,7 +286,7 @@ def test_no_text_and_no_visitor_reaches_a_workers_log(
         wait_until(lambda: broker.llen(INTAKE_QUEUE) == 0, 5, "all are taken")
     wait_until(lambda: unacknowledged(stage) == 0, 5, "everything is acknowledged")
     worker.terminate()
-    assert worker.process.wait(15) == 0
+    assert worker.ends(15) == 0
     assert "DEBUG" in worker.text()
     leaks = [line for line in worker.text().splitlines() if SECRET in line or VISITOR in line]
     assert leaks == []

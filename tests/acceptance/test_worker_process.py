@@ -82,7 +82,7 @@ def test_sigterm_lets_the_call_in_the_air_end_and_leaves_the_rest_for_the_next_w
     local_ids = [stage.create(number) for number in range(6)]
     wait_until(in_the_air(stage), 5, "a create is in the air")
     first.terminate()
-    assert first.process.wait(10) == 0, first.text()
+    assert first.ends(10) == 0, first.text()
 
     calls = stage.sandbox.requests("POST")
     assert [call["status"] for call in calls] == [200], "the call ended, and no other was begun"
@@ -221,7 +221,7 @@ def test_celerys_own_command_starts_a_worker(stage: Stage, wait_until: WaitUntil
     local_ids = [stage.create(number) for number in range(5)]
     wait_until(lambda: stage.rests(*local_ids), 10, "it delivers")
     worker.terminate()
-    assert worker.process.wait(15) == 0, worker.text()
+    assert worker.ends(15) == 0, worker.text()
     assert not re.search(r"Traceback|ERROR|CRITICAL", worker.text()), worker.text()
 
 
@@ -245,21 +245,21 @@ def test_a_pool_like_gevents_ends_the_worker_with_one_clear_line(stage: Stage) -
     )
     custom = {"CELERY_CUSTOM_WORKER_POOL": "like_gevent:TaskPool", "PYTHONPATH": str(stage.folder)}
     worker = stage.process([*CELERY, "--pool=custom"], ready=False, environment=custom)
-    assert worker.process.wait(20) == 1
+    assert worker.ends(20) == 1
     assert worker.text().strip().splitlines()[-1].startswith("pushledger: the gevent and eventlet pools are not")
     assert "Traceback" not in worker.text()
 
 
 def test_asking_for_gevent_without_having_it_ends_at_once_and_names_it(stage: Stage) -> None:
     worker = stage.process([*CELERY, "--pool=gevent"], ready=False)
-    assert worker.process.wait(20) != 0
+    assert worker.ends(20) != 0
     assert "gevent" in worker.text()
 
 
 @pytest.mark.parametrize("command", [["-m", "pushledger", "worker"], [*CELERY]])
 def test_a_missing_api_key_is_one_clear_line(stage: Stage, command: list[str]) -> None:
     worker = stage.process(command, ready=False, API_KEY="")
-    assert worker.process.wait(20) != 0
+    assert worker.ends(20) != 0
     lines = worker.text().strip().splitlines()
     assert "PUSHLEDGER_API_KEY" in lines[-1]
     assert "Traceback" not in worker.text()

@@ -9,7 +9,7 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import task_unknown, worker_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import task_unknown, worker_init, worker_shutting_down
 from celery.worker.consumer import consumer as celery_consumer
 from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings, publish_options
 from pushledger.errors import InvalidJob, LedgerUnavailable, SettingsError
@@ -67,6 +67,8 @@ def _make_app() -> Celery:
     made.conf.update(
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A full broker refuses what kombu notes of a message it hands out; that would end the worker.
+        broker_channel_error_retry=True,
         # No task waits longer than the intake does for a ledger that is away; a copy that comes back records nothing.
         broker_transport_options={
             "visibility_timeout": 300,
@@ -187,8 +189,3 @@ def _check_broker() -> None:
 @worker_shutting_down.connect(weak=False)
 def _stop(**_: Any) -> None:
     _stopping.value = True
-
-
-@worker_process_shutdown.connect(weak=False)
-def _close(**_: Any) -> None:
-    current_process(worker_settings()).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -38,4 +39,6 @@ def demo(orders: int, seed: int, as_json: bool, keep: bool) -> None:
     """
     from pushledger_worker.demo import run_demo
 
+    # Else a SIGTERM would leave the processes behind that the demo has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(0 if run_demo(orders, seed, as_json, keep) else 1)

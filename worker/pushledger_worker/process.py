@@ -1,7 +1,8 @@
 """What a worker process keeps between tasks: one event loop, one ledger, one HTTP client, made after the fork.
 
 A client made before a fork is shared by the children, who then read each other's answers; and connections of one
-event loop die with it. So each thread of each process keeps its own, for as long as it lives.
+event loop die with it. So each thread of each process keeps its own, for as long as it lives; they end with it, as
+nothing waits in them between two shifts.
 """
 
 from __future__ import annotations
@@ -103,17 +104,6 @@ class Process:
 
     async def _wake_another(self) -> None:
         await asyncio.to_thread(self.wake_ups.publish, self.settings.account)
-
-    def close(self) -> None:
-        """Close connections and loop."""
-
-        async def close() -> None:
-            await self.api.close()
-            await self.ledger.close()
-
-        self.runner.run(close())
-        self.runner.close()
-        self.wake_ups.close()
 
 
 _local = threading.local()

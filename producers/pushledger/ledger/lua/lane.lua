@@ -16,27 +16,40 @@ local function lets_pass(head, policy, now)
   return head.state == 'retrying' and tonumber(head.failing_since) and tonumber(now) - tonumber(head.failing_since) >= policy.lane_wait
 end
 
--- The first message of the lane that has to go before this one, or nil when this one may go.
+-- Who lets others pass stands in line again behind them when its own time comes: else both would go side by side.
+local function give_up_place(head, lane)
+  redis.call('ZREM', Store.key('lane', lane), head.id)
+  redis.call('HDEL', Store.key('message', head.id), 'laned')
+end
+
+-- The messages of the lane that have to go before this one; none when this one may go.
 local function before(m, policy, now)
+  local found = {}
   for _, id in ipairs(redis.call('ZRANGE', Store.key('lane', m.lane), 0, 20)) do
-    if id == m.id then return nil end
-    local head = Store.load(id)
-    if not lets_pass(head, policy, now) then return head end
+    if id == m.id then return found end
+    local earlier = Store.load(id)
+    if not lets_pass(earlier, policy, now) then
+      found[#found + 1] = earlier
+    elseif #found == 0 then
+      give_up_place(earlier, m.lane)
+    end
   end
-  return nil
+  return found
 end
 
 --[[ May this message, whose create is due, go now? If not, it is looked at again when the one before it leaves the
-  lane, or after lane_wait; and the one before it goes with this one's priority from now on. ]]
+  lane, or after lane_wait; and those before it go with this one's priority from now on, if theirs is lower. ]]
 function Lane.may_go(m, policy, now)
   enter(m)
-  local head = before(m, policy, now)
-  if not head then return true end
+  local earlier = before(m, policy, now)
+  if #earlier == 0 then return true end
   m.due = string.format('%.0f', tonumber(now) + policy.lane_wait)
   m.reason = 'lane'
-  if RANK[Store.queue(m)] > RANK[Store.queue(head)] then
-    head.boost = Store.queue(m)
-    Store.save(head, policy, now)
+  for _, one in ipairs(earlier) do
+    if RANK[Store.queue(m)] > RANK[Store.queue(one)] then
+      one.boost = Store.queue(m)
+      Store.save(one, policy, now)
+    end
   end
   return false
 end
@@ -47,19 +60,21 @@ function Lane.left(m)
   return nil
 end
 
--- Take the message out of its lane, and let the next one be looked at.
+-- Take the message out of its lane, and let the next one be looked at: the first that waits for nothing but the lane.
 function Lane.leave(m, lane, policy, now)
   local key = Store.key('lane', lane)
   redis.call('ZREM', key, m.id)
-  for _, id in ipairs(redis.call('ZRANGE', key, 0, 0)) do
+  for _, id in ipairs(redis.call('ZRANGE', key, 0, 20)) do
     local following = Store.load(id)
-    if following.state == 'queued' and following.reason == 'lane' then
+    if following.reason == 'lane' then
       Message.wait_from(following, policy, now)
-      Store.save(following, policy, now)
+      return Store.save(following, policy, now)
     end
+    if not lets_pass(following, policy, now) then return end
   end
 end
 
+-- A change that is held back to fold stands in the lane already: else one of higher priority could overtake it.
 function Lane.arrive(m, now)
-  if Message.needs_lane(m) and (m.due == '' or tonumber(m.due) <= tonumber(now)) then enter(m) end
+  if Message.needs_lane(m) and (m.due == '' or Message.may_be_sent_from(m) <= tonumber(now)) then enter(m) end
 end
