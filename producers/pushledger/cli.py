@@ -6,8 +6,9 @@ listed, and says what to install.
 Exit status::
 
     0    done
-    1    could not be done: the ledger is away, there is no such message, nobody reads the output any more
-    2    wrong input: an option, a setting, a job that was refused, an extra that is not installed
+    1    could not be done: the ledger is away, there is no such message to show or forget, a line of a file is bad,
+         nobody reads the output any more
+    2    wrong input: an option, a setting, a job or a decision that was refused, an extra that is not installed
     130  interrupted
 """
 
@@ -23,13 +24,13 @@ from typing import Any, Never
 
 import click
 
-from pushledger.errors import InvalidJob, PushledgerError, RefusedJob, SettingsError
+from pushledger.errors import InvalidJob, PushledgerError, RefusedDecision, RefusedJob, SettingsError
 from pushledger.terminal import printable
 
 __all__ = ["MissingExtra", "Verbs", "cli", "main"]
 
 _GROUP = "pushledger.commands"
-_WRONG_INPUT = (InvalidJob, RefusedJob, SettingsError)
+_WRONG_INPUT = (InvalidJob, RefusedJob, RefusedDecision, SettingsError)
 
 
 class MissingExtra(click.ClickException):

@@ -148,7 +148,7 @@ def job_from_json(verb: str, values: dict[str, Any]) -> Job:
     for name in values:
         if name not in known:
             raise InvalidJob(name, f"{verb} has no such field; it has {', '.join(sorted(known))}")
-    parsed: dict[str, Any] = {name: _time(name, value) if name in _TIMES else value for name, value in values.items()}
+    parsed: dict[str, Any] = {n: parsed_time(n, value) if n in _TIMES else value for n, value in values.items()}
     try:
         return _VERBS[verb](**parsed)
     except TypeError as error:
@@ -170,6 +170,30 @@ def check_message_id(value: str) -> None:
         raise InvalidJob("message_id", "must be an id of the API: printable, and more than dots")
 
 
+def check_adoption(
+    local_id: str,
+    message_id: str,
+    visitor_id: str = "",
+    agent_id: str = "",
+    group_id: str = "",
+    text: str = "",
+    version: int | datetime | None = None,
+) -> None:
+    """Raise InvalidJob unless a message of the API can be taken in like that; '' stands for what is not known."""
+    check_local_id(local_id)
+    check_message_id(message_id)
+    for field, value in (("visitor_id", visitor_id), ("agent_id", agent_id), ("group_id", group_id)):
+        if value != "":
+            _check_id(field, value)
+    if agent_id and group_id:
+        raise InvalidJob("agent_id", "give at most one of agent_id and group_id")
+    if (agent_id or group_id) and not visitor_id:
+        raise InvalidJob("visitor_id", "must be given with agent_id or group_id")
+    if text != "":
+        _check_text(text)
+    _check_version(version)
+
+
 def version_number(version: int | datetime | None) -> str:
     """A version as the whole number that is compared: itself, or microseconds since the epoch."""
     if version is None:
@@ -180,7 +204,8 @@ def version_number(version: int | datetime | None) -> str:
     return str(version)
 
 
-def _time(name: str, value: object) -> object:
+def parsed_time(name: str, value: object) -> object:
+    """Read a time of ISO 8601; what is no text stays as it is. Raises InvalidJob."""
     if not isinstance(value, str):
         return value
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,9 @@ STATES: tuple[State, ...] = (
     "failed",
     "expired",
 )
+
+
+_ENTRY = re.compile(r"1 (pushed|agent) \d{1,15} (-|\d{1,16}) \S+ \S+ \S.*", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,14 @@ class Message:
             elif isinstance(value, LastError):
                 value = {part: getattr(value, part) for part in value.__slots__}
             elif name == "waits":
-                value = [{"reason": one.reason, "until": one.until and one.until.isoformat()} for one in self.waits]
+                value = [wait_to_json(wait) for wait in self.waits]
             values[name] = value
         return values
+
+
+def wait_to_json(wait: Wait) -> dict[str, str | None]:
+    """A reason for waiting as JSON values."""
+    return {"reason": wait.reason, "until": wait.until.isoformat() if wait.until else None}
 
 
 def message_from_record(local_id: str, record: Mapping[str, str]) -> Message:
@@ -154,9 +163,13 @@ def _waits(record: Mapping[str, str]) -> tuple[Wait, ...]:
     waits = [Wait(reason, moment(record[field])) for field, reason in named.items() if record.get(field)]
     if record.get("reason") == "lane":
         waits.append(Wait("lane", None))
-    elif record.get("due") and not any(wait.until == moment(record["due"]) for wait in waits):
+    elif _is_held_back(record) and not any(wait.until == moment(record["due"]) for wait in waits):
         waits.append(Wait("folding", moment(record["due"])))
     return tuple(waits)
+
+
+def _is_held_back(record: Mapping[str, str]) -> bool:
+    return int(record.get("due") or 0) > int(record.get("accepted_at") or 0)
 
 
 def message_from_entry(local_id: str, entry: str) -> Message:
@@ -166,6 +179,17 @@ def message_from_entry(local_id: str, entry: str) -> Message:
     if version != "-":
         record["version"] = version
     return message_from_record(local_id, record)
+
+
+def is_entry(entry: str) -> bool:
+    """Whether a text can stand in the map."""
+    return _ENTRY.fullmatch(entry) is not None
+
+
+def without_digests(entry: str) -> str:
+    """An entry that says neither which text nor which target its message has."""
+    v, kind, revision, version, _, _, message_id = entry.split(" ", 6)
+    return " ".join((v, kind, revision, version, "-", "-", message_id))
 
 
 def timeline_event(line: str) -> TimelineEvent:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
-from pushledger.errors import RefusedJob
+from pushledger.errors import InvalidJob, RefusedJob
 from pushledger.jobs import (
     Create,
     Delete,
@@ -18,16 +18,19 @@ from pushledger.jobs import (
     Priority,
     Update,
     Upsert,
-    check_local_id,
+    check_adoption,
     check_message_id,
     version_number,
 )
 from pushledger.ledger import Account, AsyncLedger, Budget, Decided, Ledger, RecordResult, waiting_for
-from pushledger.message import Message, Receipt, State, TimelineEvent, Wait
+from pushledger.message import Message, Receipt, State, TimelineEvent, Wait, without_digests
 from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
 
 __all__ = ["AsyncMessages", "Messages", "Options"]
+
+
+_LONGEST_PAUSE = timedelta(days=3650)
 
 
 class Options(TypedDict, total=False):
@@ -53,6 +56,11 @@ def _answers(results: Iterable[RecordResult]) -> list[Receipt | RefusedJob]:
 
 def _needs_wake_up(results: Iterable[RecordResult]) -> bool:
     return any(not isinstance(result, RefusedJob) and result.wake for result in results)
+
+
+def _check_pause(duration: timedelta) -> None:
+    if not timedelta(0) < duration <= _LONGEST_PAUSE:
+        raise InvalidJob("duration", f"must be longer than 0 and at most {_LONGEST_PAUSE.days} days")
 
 
 def _documents(texts: Iterable[str]) -> list[dict[str, object]]:
@@ -159,6 +167,10 @@ class Messages:
         """How many messages are in each state, and how many ids the map knows."""
         return self._ledger.counts()
 
+    def stats(self) -> dict[str, int]:
+        """Counters of jobs, decisions and calls since the account's first day."""
+        return self._ledger.stats()
+
     def why(self, local_id: str, budget: Budget | None = None) -> tuple[Wait, ...]:
         """Why a message is not shown yet: every reason with its time, the one that lasts longest last.
 
@@ -200,14 +212,14 @@ class Messages:
         version: int | datetime | None = None,
     ) -> State:
         """Take a message under the ledger that exists already at the API. What is not known may be left out."""
-        check_message_id(message_id)
-        check_local_id(local_id)
+        check_adoption(local_id, message_id, visitor_id, agent_id, group_id, text, version)
         number = version_number(version)
         found = self._ledger.adopt(local_id, message_id, visitor_id, agent_id, group_id, text, number)
         return self._decided(found)
 
     def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
         """Pause the whole account; nothing is claimed until it is over or resumed. Calls in the air end."""
+        _check_pause(duration)
         self._ledger.pause(duration, reason)
 
     def resume(self) -> None:
@@ -222,6 +234,24 @@ class Messages:
     def forget_visitor(self, visitor_id: str) -> int:
         """Forget every message whose record holds this visitor; how many. Shrunk records hold no visitor."""
         return sum(self._ledger.forget(local_id) for local_id in list(self._ledger.ids_of_visitor(visitor_id)))
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """All entries of the map, while workers run; one that changes meanwhile may come twice."""
+        return self._ledger.entries()
+
+    def restore(self, entries: Sequence[tuple[str, str]], digest_mark: str) -> list[bool]:
+        """Put exported entries back; False for those that the ledger knows already.
+
+        ``digest_mark`` is that of the account they come from (``digest_mark()``). If it is another one, what they
+        say of text and target cannot be compared here, and counts as unknown.
+        """
+        if digest_mark != self.digest_mark():
+            entries = [(local_id, without_digests(entry)) for local_id, entry in entries]
+        return self._ledger.restore(entries)
+
+    def digest_mark(self) -> str:
+        """Tells accounts whose digests cannot be compared apart; belongs beside exported entries."""
+        return self._ledger.digest_mark()
 
     def _decided(self, decided: Decided) -> State:
         if decided.wake:
@@ -336,6 +366,51 @@ class AsyncMessages:
         """What is kept of jobs that the intake refused; see Messages.refused."""
         return _documents(await self._ledger.refused(limit))
 
+    async def why(self, local_id: str, budget: Budget | None = None) -> tuple[Wait, ...]:
+        """Why a message is not shown yet; see Messages.why."""
+        message = await self.get(local_id)
+        return waiting_for(message, await self.account(budget)) if message else ()
+
+    async def account(self, budget: Budget | None = None) -> Account:
+        """How the account stands; see Messages.account."""
+        return await self._ledger.account(budget or Budget())
+
+    async def retry(self, local_id: str) -> State:
+        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision."""
+        return await self._decided(await self._ledger.decide("retry", local_id))
+
+    async def resend(self, local_id: str) -> State:
+        """Send a held message once more, although it may be visible already."""
+        return await self._decided(await self._ledger.decide("resend", local_id))
+
+    async def resolve(self, local_id: str, message_id: str) -> State:
+        """Tell a held message the API's id of its copy; see Messages.resolve."""
+        check_message_id(message_id)
+        return await self._decided(await self._ledger.decide("resolve", local_id, {"message_id": message_id}))
+
+    async def discard(self, local_id: str) -> State:
+        """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
+        return await self._decided(await self._ledger.decide("discard", local_id))
+
+    async def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
+        """Pause the whole account; see Messages.pause."""
+        _check_pause(duration)
+        await self._ledger.pause(duration, reason)
+
+    async def resume(self) -> None:
+        """End whatever pause stands."""
+        await self._ledger.pause(None, "")
+        await self._publish()
+
+    async def forget(self, local_id: str) -> bool:
+        """Erase all that is stored of a message; see Messages.forget."""
+        return await self._ledger.forget(local_id)
+
+    async def _decided(self, decided: Decided) -> State:
+        if decided.wake:
+            await self._publish()
+        return decided.state
+
     async def _one(self, job: Job) -> Receipt:
         results = await self._ledger.record([job])
         receipt = _receipt(results[0])
@@ -343,9 +418,12 @@ class AsyncMessages:
         return receipt
 
     async def _wake(self, results: list[RecordResult]) -> None:
-        # kombu has no asyncio; a wake-up is rare, as only one is under way at a time.
         if _needs_wake_up(results):
-            await asyncio.to_thread(self._wake_ups.publish, self.settings.account)
+            await self._publish()
+
+    async def _publish(self) -> None:
+        # kombu has no asyncio; a wake-up is rare, as only one is under way at a time.
+        await asyncio.to_thread(self._wake_ups.publish, self.settings.account)
 
     async def close(self) -> None:
         """Close all connections."""

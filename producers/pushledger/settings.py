@@ -13,22 +13,28 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pushledger.errors import SettingsError
 from pushledger.ledger import Ledger, LedgerPolicy
 
-__all__ = ["Duration", "Settings"]
+__all__ = ["Duration", "Settings", "parse_duration"]
 
 _DATABASE = r"(/\d*)?"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+def parse_duration(text: str) -> timedelta:
+    """Read a duration: ``30s``, ``10m``, ``2h``, ``7d``, ``500ms``; without a unit, seconds.
+
+    Raises ValueError when the text is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
+    if not match:
+        raise ValueError("must be a duration like 30s, 10m, 2h or 7d")
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+    except OverflowError:
+        raise ValueError("must be a shorter duration") from None
+
+
 def _duration(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
-        if not match:
-            raise ValueError("must be a duration like 30s, 10m, 2h or 7d")
-        try:
-            return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
-        except OverflowError:
-            raise ValueError("must be a shorter duration") from None
-    return value
+    return parse_duration(value) if isinstance(value, str) else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]

@@ -167,6 +167,7 @@ def test_show_tells_the_message_and_its_timeline(run: Run) -> None:
     run("update", "order:1", "--text", "two")
     shown = document(run("show", "order:1", "--json"))
     timeline = shown.pop("timeline")
+    assert shown["waits"] == []
     with Messages.from_env() as messages:
         message = messages.get("order:1")
     assert message is not None
@@ -189,10 +190,11 @@ def test_show_of_an_unknown_id_is_one_line_and_status_1(run: Run, json_flag: tup
 def test_list_is_a_table(run: Run) -> None:
     run("create", "order:1", *SENDER, "--text", "one", "--not-before", "2999-01-01T00:00:00Z")
     run("create", "order:with-a-longer-id", *SENDER, "--text", "two", "--not-before", "2999-01-02T00:00:00Z")
+    first, second = "2999-01-01 00:00:00+00:00", "2999-01-02 00:00:00+00:00"
     assert run("list", "--state", "queued").stdout.splitlines() == [
-        "LOCAL ID                STATE   REASON  REVISION  ATTEMPTS  NEXT ATTEMPT               LAST ERROR",
-        "order:1                 queued  -       1         0         2999-01-01 00:00:00+00:00  -",
-        "order:with-a-longer-id  queued  -       1         0         2999-01-02 00:00:00+00:00  -",
+        f"{'LOCAL ID':<22}  STATE   REASON  {'WAITS FOR':<42}  REVISION  ATTEMPTS  {'NEXT ATTEMPT':<25}  LAST ERROR",
+        f"order:1                 queued  -       not before until {first}  1         0         {first}  -",
+        f"order:with-a-longer-id  queued  -       not before until {second}  1         0         {second}  -",
     ]
     assert [message["local_id"] for message in document(run("list", "--state", "queued", "--json"))] == [
         "order:1",

@@ -662,7 +662,7 @@ Mutant = tuple[str, str]
 MUTANTS: dict[str, Mutant] = {
     "R1: an unknown outcome is not waited for": ("m.quiet_until = later(", "m.ignored = later("),
     "R2: a claimed removal is forgotten": ("if call == 'remove' then m.remove_claimed = '1' end", ""),
-    "R2: the old copy of a life is not removed": ("then doom(m, m.kind, m.message_id) end\n  for", "then end\n  for"),
+    "R2: the old copy of a life is not removed": ("then doom(m, m.kind, m.message_id) end\n  keep", "then end\n  keep"),
     "R3: a claim leaves the remote text known": ("m.call_shown, m.shown_digest = m.shown_digest, ''", ""),
     "R5: a create with another target keeps the life": (
         "or not same_target(m, job) then begin_life",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 # httpx's pool is linear in open connections (encode/httpx#3215): several small ones stay cheap.
 CONNECTIONS_PER_CLIENT = 8
 QUICK_TRIES = 3
+LAST_LOOK = 0.05  # seconds before a call's end: a process that wakes up after it still reads what has come meanwhile
 _COLLECTIONS: dict[Kind, str] = {"pushed": "pushedMessages", "agent": "messages"}
 
 
@@ -93,7 +94,7 @@ class Api:
         """
         phase = _Phase()
         try:
-            async with asyncio.timeout(self._call_timeout):
+            async with _timeout(self._call_timeout):
                 return await self._with_quick_retries(call, send_by, phase)
         except (_NoConnection, SettingsError) as error:  # the key's file may be away, and is read before each send
             return NotSent(str(error))
@@ -152,7 +153,7 @@ class Api:
         if body is not None:
             headers["content-type"] = "application/json"
         # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
-        timeout = httpx.Timeout(self._call_timeout, connect=self._call_timeout / (QUICK_TRIES + 1))
+        timeout = httpx.Timeout(None, connect=self._call_timeout / (QUICK_TRIES + 1))
         extensions = {"trace": phase.trace, "timeout": timeout.as_dict()}
         return self._clients[0].build_request(method, url, headers=headers, content=body, extensions=extensions)
 
@@ -168,6 +169,18 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+@asynccontextmanager
+async def _timeout(seconds: float) -> AsyncIterator[None]:
+    """One time-out for all of a call. An answer that is there already wins over it, however late both are noticed."""
+    loop, last_look = asyncio.get_running_loop(), min(LAST_LOOK, seconds)
+    async with asyncio.timeout(None) as scope:
+        timer = loop.call_later(seconds - last_look, lambda: scope.reschedule(loop.time() + last_look))
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _segment(message_id: str) -> str:

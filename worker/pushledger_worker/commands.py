@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -19,12 +20,21 @@ __all__ = ["demo", "worker"]
 def worker(concurrency: int | None, pool: str, loglevel: str) -> None:
     """Deliver messages until stopped; SIGTERM lets calls in the air end first."""
     # First: who lacks the extra shall hear of that, not of a setting.
+    from celery.signals import worker_shutdown
+
     from pushledger_worker.app import app
+
+    statuses: list[int] = []
+
+    # worker_main forgets it, and a worker that ended by an error would not be started again on failure.
+    @worker_shutdown.connect(weak=False)
+    def note_status(sender: Any, **_: Any) -> None:
+        statuses.append(sender.exitcode or 0)
 
     settings = WorkerSettings()
     arguments = ["worker", f"--pool={pool}", f"--concurrency={concurrency or settings.concurrency}"]
     app.worker_main([*arguments, f"--loglevel={loglevel}", "--without-gossip", "--without-mingle"])
-    sys.exit(0)
+    sys.exit(max(statuses, default=0))
 
 
 @click.command()

@@ -24,6 +24,8 @@ __all__ = ["Tick"]
 log = logging.getLogger(__name__)
 
 QUIET_AFTER_FAILURE = 5.0
+WARN_EVERY = 60.0
+NEAR_LIMIT = 0.8
 
 
 class Tick(bootsteps.StartStopStep):
@@ -58,6 +60,7 @@ class _Looker:
         self._ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
         self._wake_ups = WakeUps(settings.broker_url)
         self._quiet_until = 0.0
+        self._warn_from = 0.0
 
     def look(self) -> None:
         """Wake a delivery if something is due; stays quiet a while when Redis is away, not to hold the worker up."""
@@ -70,10 +73,26 @@ class _Looker:
                 self._wake_ups.publish(self._settings.account)
             if self._ledger.parked_count():
                 self._app.send_task(UNPARK, queue=INTAKE_QUEUE, ignore_result=True, retry=False)
+            self._warn_of_backlog()
         except PushledgerError as error:
             self._hush(error)
         except Exception as error:  # the broker's client raises what it likes; the tick must go on
             self._hush(error)
+
+    def _warn_of_backlog(self) -> None:
+        limit = self._settings.max_backlog
+        if not limit or time.monotonic() < self._warn_from:
+            return
+        counts = self._ledger.counts()
+        waiting = counts["queued"] + counts["retrying"] + counts["sending"]
+        if waiting >= NEAR_LIMIT * limit:
+            self._warn_from = time.monotonic() + WARN_EVERY
+            log.warning(
+                "%d messages wait; from %d on, jobs are refused (PUSHLEDGER_MAX_BACKLOG)",
+                waiting,
+                limit,
+                extra={"action": "backlog_near_limit", "waiting": waiting, "limit": limit},
+            )
 
     def _hush(self, error: Exception) -> None:
         self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE

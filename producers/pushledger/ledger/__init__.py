@@ -15,6 +15,7 @@ from pushledger.ledger.deliveries import (
 from pushledger.ledger.exchanges import Decided, Recorded, RecordResult
 from pushledger.ledger.ledger import AsyncLedger, Ledger
 from pushledger.ledger.policy import LedgerPolicy
+from pushledger.ledger.rates import parse_rate
 
 __all__ = [
     "Account",
@@ -34,5 +35,6 @@ __all__ = [
     "Settled",
     "Settlement",
     "SettlementKind",
+    "parse_rate",
     "waiting_for",
 ]

@@ -61,7 +61,7 @@ def read_account(
         if lefts[-1] == 0:
             nexts.append(float(heard["until"]))
     left = min(lefts) if lefts else None
-    paused = Pause(_moment(float(pause["until"])), pause["reason"], pause.get("trouble") == "1") if pause else None
+    paused = _pause(now, pause)
     next_at = max(nexts) if nexts else None
     return Account(
         now=_moment(now),
@@ -72,6 +72,14 @@ def read_account(
         next_call_at=_moment(next_at) if next_at is not None else None,
         drained_in=_drained_in(now, waiting, left, next_at, paused, budget),
     )
+
+
+def _pause(now: int, pause: Mapping[str, str]) -> Pause | None:
+    # One that is over stands until the next claim clears it; one for trouble waits for a probe then.
+    trouble = pause.get("trouble") == "1"
+    if not pause or (float(pause["until"]) <= now and not trouble):
+        return None
+    return Pause(_moment(float(pause["until"])), pause["reason"], trouble)
 
 
 def waiting_for(message: Message, account: Account) -> tuple[Wait, ...]:

@@ -469,7 +469,7 @@ def _since(then: str, now: int) -> timedelta:
 def _decided(verb: Decision, local_id: str, reply: Reply) -> DecisionResult:
     state, detail, wake = cast("tuple[str, str, int]", reply)
     if state != "refused":
-        return Decided(cast(State, state if state != "unchanged" else "delivered"), bool(wake))
+        return Decided(cast(State, state), bool(wake))
     if detail in _REFUSALS:
         return _REFUSALS[detail](local_id)
     return RefusedDecision(local_id, verb, detail)

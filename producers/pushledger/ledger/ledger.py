@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -130,6 +131,10 @@ class Ledger:
             cursor, page = self._connection.run(self._exchanges.entries_page(max(cursor, 0)))
             yield from page.items()
 
+    def digest_mark(self) -> str:
+        """Tells accounts with other digest keys apart, and gives nothing of the key away."""
+        return hashlib.sha256(self.digest_key()).hexdigest()[:16]
+
     def restore(self, entries: Sequence[tuple[str, str]]) -> list[bool]:
         """Put exported entries back; False for those that the ledger knows already."""
         return self._connection.run(self._exchanges.restore(entries)) if entries else []
@@ -209,6 +214,23 @@ class AsyncLedger:
     async def timeline(self, local_id: str) -> list[TimelineEvent]:
         """What happened to a message, oldest first."""
         return await self._connection.run(self._exchanges.timeline(local_id))
+
+    async def decide(self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None) -> Decided:
+        """Carry out a person's decision; raises RefusedDecision (or RefusedJob) when it does not fit."""
+        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {})
+        return _carried_out(await self._connection.run(exchange))
+
+    async def pause(self, duration: timedelta | None, reason: str) -> None:
+        """Pause the account for so long, or resume it (None)."""
+        await self._connection.run(self._exchanges.pause(duration, reason))
+
+    async def account(self, budget: Budget) -> Account:
+        """How the account stands: pause, budget, and what waits."""
+        return await self._connection.run(self._exchanges.account(budget))
+
+    async def forget(self, local_id: str) -> bool:
+        """Erase what is stored of a message; whether there was anything."""
+        return await self._connection.run(self._exchanges.forget(local_id))
 
     async def claim(self, claim_id: str, wanted: int, lease: timedelta, budget: Budget) -> Claim:
         """Take up to ``wanted`` messages, each for one call; the same ``claim_id`` answers the same."""

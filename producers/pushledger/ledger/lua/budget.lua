@@ -100,9 +100,12 @@ end
   in the air together and meet the same trouble count as one strike. ]]
 function Budget.pause_until(ends, reason, trouble, now)
   local key = Store.key('pause')
-  local standing = redis.call('HMGET', key, 'until', 'trouble')
+  local standing = redis.call('HMGET', key, 'until', 'trouble', 'by_hand')
   if standing[1] and tonumber(standing[1]) > tonumber(ends) then return end
-  if trouble and standing[2] == '1' and tonumber(standing[1]) > tonumber(now) then return end
+  local stands = standing[1] and tonumber(standing[1]) > tonumber(now)
+  -- A success would end a pause for trouble, and with it the one by hand in whose place it came.
+  if trouble and stands and (standing[2] == '1' or standing[3] == '1') then return end
+  if not stands then redis.call('HDEL', key, 'by_hand') end
   redis.call('HSET', key, 'until', ends, 'reason', reason, 'trouble', trouble and '1' or '0')
   if trouble then redis.call('HINCRBY', key, 'strikes', 1) end
 end

@@ -131,7 +131,8 @@ local function claim_probe(free)
     end
   end
   if due == 0 then return end
-  local id = redis.call('HRANDFIELD', Store.key('map'))
+  local picked = redis.call('HRANDFIELD', Store.key('map'), 1)
+  local id = picked and picked[1]
   local known = id and Store.unpack_entry(redis.call('HGET', Store.key('map'), id)) or { kind = 'pushed', message_id = 'probe' }
   redis.call('HSET', Store.key('probe'), 'token', next_token(), 'call_kind', known.kind, 'call_id', known.message_id,
     'lease', lease)

@@ -77,6 +77,9 @@ local function fold_until(m, policy)
   return str(num(m.waiting_since) + policy.fold_for)
 end
 
+-- When it may be sent, folding left aside.
+function Message.may_be_sent_from(m) return tonumber(later(m.not_before, m.retry_at, m.quiet_until)) end
+
 function Message.wait_from(m, policy, now)
   m.due = later(now, m.not_before, m.retry_at, m.quiet_until, fold_until(m, policy))
   become(m, num(m.attempts) > 0 and 'retrying' or 'queued', '', now)
@@ -107,6 +110,7 @@ function Message.rest(m, policy, now)
   if m.unknown ~= '' or m.unknown_before ~= '' then return hold(m, 'copy_may_remain', now) end
   if m.state ~= 'deleted' then note(m, 'deleted', '') end
   become(m, 'deleted', '', now)
+  m.waiting_since = ''
 end
 
 -- Does the message stand in its visitor's lane? Creates of one visitor go out one at a time, in their order.
@@ -137,18 +141,23 @@ local function doom(m, kind, id)
   m.doomed = add(m.doomed, kind .. ' ' .. id, '\n')
 end
 
+-- Creates without known outcome are remembered beyond the life they belong to (R6).
+local function keep_unknown(m)
+  for token in m.unknown:gmatch('%S+') do m.unknown_before = add(m.unknown_before, token, ' ') end
+end
+
 --[[ A life is one remote copy with a fixed target. The old copy, if there is one, is removed before the
   new one is sent (R2, R5); what may have been doubled stays marked (R6). ]]
 local function begin_life(m, job)
   if m.message_id ~= '' and m.life_over == '' then doom(m, m.kind, m.message_id) end
-  for token in m.unknown:gmatch('%S+') do m.unknown_before = add(m.unknown_before, token, ' ') end
+  keep_unknown(m)
   m.unknown, m.no_id, m.granted = '', '', ''
   m.message_id, m.shown_digest, m.remove_claimed, m.life_over = '', '', '', ''
   m.life, m.kind, m.target, m.target_digest, m.lane = job.life, job.kind, job.target, job.target_digest, job.lane
   m.max_resends = job.max_resends
 end
 
--- An adopted message's target may be unknown ('-').
+-- An adopted message's target may be unknown ('-'), until a job names one.
 local function same_target(m, job)
   return job.target_digest == '' or m.target_digest == '-' or job.target_digest == m.target_digest
 end
@@ -172,6 +181,7 @@ local function take_wish(m, job, policy, now)
     m.attempts, m.failing_since, m.error, m.retry_at = '', '', '', ''
   end
   if m.token ~= '' and m.call_text == '' then m.call_text = m.text end
+  if m.target_digest == '-' and job.target_digest ~= '' then m.target_digest, m.lane = job.target_digest, job.lane end
   m.wish = job.verb == 'delete' and 'gone' or 'show'
   m.text, m.text_digest = job.text, job.text_digest
   m.priority, m.not_before, m.expires_at = job.priority, job.not_before, job.expires_at
@@ -401,17 +411,18 @@ end
 
 -- ---------------------------------------------------------------- a person's decisions
 
+-- Whoever decides wants it done now, whatever was tried before and whenever it was to be over.
 local function fresh_start(m)
   m.attempts, m.failing_since, m.error, m.retry_at, m.claims = '', '', '', '', ''
-  m.refusals, m.refused_at = '', ''
+  m.refusals, m.refused_at, m.expires_at = '', '', ''
 end
 
 -- failed or expired -> waiting again. What the API no longer has cannot be edited: it must be created anew.
 function Message.retry(m, _, policy, now)
+  if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'failed' and m.state ~= 'expired' then return nil, 'not_failed' end
   if m.life_over ~= '' and m.wish == 'show' then return nil, 'gone' end
   fresh_start(m)
-  m.expires_at = ''
   note(m, 'retry', 'by hand')
   Message.rest(m, policy, now)
   return m.state
@@ -419,6 +430,7 @@ end
 
 -- held -> sent once more, although it may be visible already.
 function Message.resend(m, _, policy, now)
+  if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'held' then return nil, 'not_held' end
   if Message.gap(m) ~= 'send' then return nil, 'nothing_to_send' end
   fresh_start(m)
@@ -433,6 +445,7 @@ local function without_first(set, sep) return without(set, first(set, sep), sep)
 --[[ held -> the id of the copy is known after all. A wanted copy is edited to the newest text, as it may show an
   older one; an unwanted one is removed. One id answers for one unknown create. ]]
 function Message.resolve(m, decision, policy, now)
+  if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'held' then return nil, 'not_held' end
   fresh_start(m)
   m.no_id = ''
@@ -451,6 +464,7 @@ end
 --[[ Drop what could not be done, and leave the visitor's chat as it is: with a known copy the message is
   delivered as it stands there; without one it is over. A late answer may still hand in an id (R8). ]]
 function Message.discard(m, _, policy, now)
+  if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'failed' and m.state ~= 'held' and m.state ~= 'expired' then return nil, 'not_at_rest' end
   fresh_start(m)
   note(m, 'discard', 'by hand')
@@ -460,7 +474,7 @@ function Message.discard(m, _, policy, now)
     become(m, 'delivered', '', now)
     return m.state
   end
-  for token in m.unknown:gmatch('%S+') do m.unknown_before = add(m.unknown_before, token, ' ') end
+  keep_unknown(m)
   m.unknown, m.no_id, m.message_id, m.shown_digest, m.wish = '', '', '', '', 'gone'
   become(m, 'deleted', 'discarded', now)
   return m.state
@@ -470,7 +484,7 @@ end
   for it later. Its text may be unknown too, and is then edited with the first update, whatever that says. ]]
 function Message.adopt(m, found, policy, now)
   if m.state ~= '' and m.state ~= 'deleted' then
-    if m.message_id == found.message_id then return 'unchanged' end
+    if m.message_id == found.message_id then return m.state end
     return nil, 'already_exists'
   end
   m.v, m.wish, m.kind, m.priority = '1', 'show', found.kind, 'normal'

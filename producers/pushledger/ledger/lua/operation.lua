@@ -8,7 +8,8 @@
   job id answers with the first receipt, and with the first wake-up if nobody else has it (R7). ]]
 local Operation = {}
 
-function Operation.run(change)
+-- A decision is counted by its name, a job by its outcome.
+function Operation.run(change, decision)
   local now, id, job_id = Store.now(ARGV[1]), ARGV[2], ARGV[3]
   local wake_ms, jobs_ms, last = tonumber(ARGV[4]), tonumber(ARGV[5]), 6 + tonumber(ARGV[6])
   local fields, policy = Store.table({ unpack(ARGV, 7, last) }), Store.policy({ unpack(ARGV, last + 1) })
@@ -23,13 +24,13 @@ function Operation.run(change)
   local m = Store.load(id)
   local outcome, rule = change(m, fields, policy, now)
   if not outcome then
-    Store.count('refused')
+    if not decision then Store.count('refused') end
     return { 'refused', rule, 0 }
   end
   Store.save(m, policy, now)
   redis.call('HSET', jobs, job_id, outcome .. ' ' .. m.revision)
   redis.call('PEXPIRE', jobs, jobs_ms)
-  Store.count(outcome)
+  Store.count(decision or outcome)
 
   local due = m.due ~= '' and tonumber(m.due) <= tonumber(now)
   local woken = due and redis.call('SET', wake, job_id, 'NX', 'PX', wake_ms)

@@ -1,0 +1,62 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import click
+
+from pushledger.ledger import Budget, parse_rate
+
+__all__ = ["JSON", "LOCAL_ID", "RATE", "Decorator", "Function", "parameters", "utf_8", "version_of"]
+
+Function: TypeAlias = Callable[..., Any]
+Decorator: TypeAlias = Callable[[Function], Function]
+
+
+def utf_8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse an argument that came as bytes which are no text."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("must be valid UTF-8") from None
+    return value
+
+
+def version_of(value: str) -> int | str:
+    """A version as it was typed: a whole number, or what must be a time."""
+    return int(value) if value.isdecimal() and value.isascii() else value
+
+
+def parameters(*decorators: Decorator) -> Decorator:
+    """Several arguments and options as one decorator, in this order."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _budget(context: click.Context, parameter: click.Parameter, value: str) -> Budget:
+    try:
+        return Budget(parse_rate(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)
+JSON: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+RATE: Decorator = click.option(
+    "--rate",
+    "budget",
+    envvar="PUSHLEDGER_RATE",
+    show_envvar=True,
+    default="100/hour",
+    show_default=True,
+    metavar="RATE",
+    callback=_budget,
+    help="The calls that the workers may make.",
+)
