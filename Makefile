@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := producers/pushledger worker/pushledger_worker sandbox/brevo_sandbox
 
-.PHONY: help demo test lint unit simulate clean
+.PHONY: help demo test lint unit simulate chaos clean
 
 help:
 	@echo "make demo   a shop, a flaky API, two workers, one of them killed: under a minute, needs nothing else"
 	@echo "make test   lint, types, import contracts, and every test"
 	@echo "make unit   the quick tests only"
 	@echo "make simulate SEEDS=20000   that many simulated histories; prints the first that breaks a promise"
+	@echo "make chaos  processes killed, frozen and cut off, the long run: about five minutes"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pushledger needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
@@ -39,6 +40,9 @@ SEEDS ?= 2000
 FIRST ?= 0
 simulate: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m simulation $(SEEDS) $(FIRST)
+
+chaos: $(READY)
+	PUSHLEDGER_TEST_CHAOS=full $(BIN)/python -m pytest tests/chaos
 
 clean:
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -434,7 +434,7 @@ def test_a_429_is_waited_out_in_full_and_costs_no_attempt(stage: Stage, wait_unt
 def test_a_refused_key_pauses_and_one_call_probes(stage: Stage) -> None:
     """Promise 8: no message fails for it, and none is tried meanwhile."""
     stage.key = "wrong"
-    stage.record(*(create(f"m{n}") for n in range(3)))
+    stage.record(*(create(f"m{n}", visitor_id=f"v{n}") for n in range(3)))
     stage.deliver()
     assert stage.pause()["reason"] == "key_refused"
     tried = stage.sandbox.journal.last
@@ -452,7 +452,7 @@ def test_a_refused_key_pauses_and_one_call_probes(stage: Stage) -> None:
     assert stage.pause() == {}
     assert all(stage.message(f"m{n}").state == "delivered" for n in range(3))
     probe, *others = stage.sandbox.journal.since(tried + 1)
-    assert len(others) == 2
+    assert (probe.method, len(others)) == ("GET", 3), "a pause is not probed with a create (R11)"
     assert all(other.received_at >= (probe.finished_at or 0) for other in others)
 
 
@@ -625,7 +625,7 @@ def test_a_shift_without_a_ledger_ends(stage: Stage, wire: Wire) -> None:
 def test_a_stopping_shift_ends_its_calls_and_takes_no_more(stage: Stage, wait_until: WaitUntil) -> None:
     """SIGTERM loses nothing: what is in the air is settled, what waits stays queued."""
     stage.order(Fault(Faulty.LATENCY, seconds=0.3), times=None)
-    stage.record(*(create(f"m{n}") for n in range(3)))
+    stage.record(*(create(f"m{n}", visitor_id=f"v{n}") for n in range(3)))
     with stage.delivering(replace(OPTIONS, inflight=2)) as stop:
         wait_until(stage.in_the_air(2), 5, "two are in the air")
         stop.set()

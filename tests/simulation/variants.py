@@ -81,7 +81,6 @@ VARIANTS = (
         "  if not waiting then m.text, m.text_digest = job.text, job.text_digest end",
     ),
     Variant("R13: no lanes", "call ~= 'send' or m.lane == '' or Lane.may_go(m, policy, now)", "true"),
-    Variant("R13: who is created leaves no lane", "if lane then Lane.leave(m, lane, policy, now) end", ""),
     Variant(
         "R12: a call that was answered 429 gives its slot back",
         "outcome.kind == 'unsent' and outcome.status == ''",

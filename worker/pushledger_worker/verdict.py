@@ -85,16 +85,8 @@ def _answered(call: Call, answer: Answered, standing: Standing, limits: Limits) 
     if status in (401, 402, 403) or 300 <= status < 400 or (status == 404 and answer.is_html):
         reason = {401: "key_refused", 402: "account_refused", 403: "account_refused"}.get(status, "api_url_wrong")
         pause = AccountPause(_growing(timedelta(seconds=30), standing.strikes), reason, trouble=True)
-        # Behind the others when the pause ends, so that probes rotate (R11).
-        return Settlement(
-            kind="unsent",
-            status=status,
-            counts=False,
-            retry_in=pause.duration,
-            pause=pause,
-            error=error,
-            heard=heard,
-        )
+        # It is due again from now, and so behind all others when the pause ends: probes rotate (R11).
+        return Settlement(kind="unsent", status=status, counts=False, pause=pause, error=error, heard=heard)
     if status == 404 and isinstance(call, Remove | Probe):
         return Settlement(kind="confirmed", status=status, heard=heard)
     if status == 404 and isinstance(call, Edit):
