@@ -452,7 +452,7 @@ def test_a_refused_key_pauses_and_one_call_probes(stage: Stage) -> None:
     assert stage.pause() == {}
     assert all(stage.message(f"m{n}").state == "delivered" for n in range(3))
     probe, *others = stage.sandbox.journal.since(tried + 1)
-    assert (probe.method, len(others)) == ("GET", 3), "a pause is not probed with a create (R11)"
+    assert (probe.request.method, len(others)) == ("GET", 3), "a pause is not probed with a create (R11)"
     assert all(other.received_at >= (probe.finished_at or 0) for other in others)
 
 
