@@ -12,7 +12,7 @@ from pushledger.output import cell, print_json
 from pushledger.parameters import JSON, RATE
 from pushledger.settings import parse_duration
 
-__all__ = ["pause", "resume", "status"]
+__all__ = ["check", "pause", "resume", "status"]
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
@@ -47,6 +47,21 @@ def resume(as_json: bool) -> None:
         print_json({"pause": None})
     else:
         click.echo("resumed")
+
+
+@click.command()
+@JSON
+def check(as_json: bool) -> None:
+    """See whether the ledger's server answers, and is set to keep what was accepted. Exits with 1 if not."""
+    with Messages.from_env() as messages:
+        warnings = messages.server_warnings()
+    if as_json:
+        print_json({"warnings": warnings})
+    else:
+        for line in warnings or ["the server answers, and keeps what was accepted"]:
+            click.echo(line)
+    if warnings:
+        raise SystemExit(1)
 
 
 @click.command()

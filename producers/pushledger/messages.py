@@ -167,6 +167,10 @@ class Messages:
         """How many messages are in each state, and how many ids the map knows."""
         return self._ledger.counts()
 
+    def server_warnings(self) -> list[str]:
+        """What the ledger's server is set to that could lose accepted messages: a sentence each."""
+        return self._ledger.server_warnings()
+
     def stats(self) -> dict[str, int]:
         """Counters of jobs, decisions and calls since the account's first day."""
         return self._ledger.stats()

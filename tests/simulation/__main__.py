@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -11,19 +12,35 @@ import redis
 from pushledger.ledger.connection import Connection
 from pushledger_worker.embedded import embedded_valkey
 
-from simulation.world import BrokenPromise, World
+from simulation.world import BrokenPromise, Options, World
 
 
 def simulate(client: redis.Redis, seeds: range) -> str | None:
-    """Live through histories; the log of the first broken one, or None."""
+    """Live through histories; the shortest log of the first broken seed, or None."""
     connection = Connection(client)
     for seed in seeds:
         client.flushdb()
-        world = World(seed, connection)
-        try:
-            world.run()
-        except BrokenPromise as broken:
-            return f"seed {seed}: {broken}\n" + "\n".join(world.log)
+        if broken := live(connection, seed, Options()):
+            return shortest(client, connection, seed) or broken
+    return None
+
+
+def live(connection: Connection, seed: int, options: Options) -> str | None:
+    """Live through one history; its log if it breaks a promise."""
+    world = World(seed, connection, options)
+    try:
+        world.run()
+    except BrokenPromise as broken:
+        return "\n".join([f"seed {seed}, {options.jobs} jobs, {options.workers} workers: {broken}", *world.log])
+    return None
+
+
+def shortest(client: redis.Redis, connection: Connection, seed: int) -> str | None:
+    """The history of that seed with the fewest jobs and workers that breaks a promise still."""
+    for jobs, workers in itertools.product(range(2, Options().jobs, 2), range(1, Options().workers + 1)):
+        client.flushdb()
+        if broken := live(connection, seed, Options(jobs=jobs, workers=workers)):
+            return broken
     return None
 
 

@@ -395,8 +395,14 @@ class World:
 
         return Exchange(exchange.commands, read)
 
+    def is_probing(self) -> bool:
+        pause = self.connection.run(self.exchanges().account(self.budget)).pause
+        return pause is not None and pause.trouble
+
     def check_needed(self, claimed: Claimed) -> None:
         call, known = plan(claimed), self.known_to_show.pop(claimed.local_id, None)
+        if isinstance(call, Send):
+            self.check(not self.is_probing(), f"R11: a pause is probed with the create of {claimed.local_id}")
         if isinstance(call, Send | Edit):
             newest = self.wished[claimed.local_id].text
             self.check(call.text == newest, f"promise 3: {claimed.local_id} is claimed with a superseded text")

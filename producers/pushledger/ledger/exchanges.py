@@ -28,6 +28,7 @@ from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, Scrip
 from pushledger.ledger.keys import PRIORITIES, Keys
 from pushledger.ledger.policy import LedgerPolicy, milliseconds
 from pushledger.ledger.scripts import Script, script
+from pushledger.ledger.server import SERVER_SETTINGS
 from pushledger.message import (
     Message,
     Outcome,
@@ -321,6 +322,11 @@ class Exchanges:
             return {"queued": sum(numbers[:3]) - found["retrying"], **found}
 
         return Exchange(commands, read)
+
+    def server_config(self) -> Exchange[dict[str, str]]:
+        """The server's settings that decide what it keeps; some servers refuse to tell them."""
+        commands = tuple(Command(("CONFIG", "GET", name)) for name in SERVER_SETTINGS)
+        return Exchange(commands, lambda replies: {k: v for reply in replies for k, v in _pairs(reply).items()})
 
     def stats(self) -> Exchange[dict[str, int]]:
         """The account's counters since its first day."""

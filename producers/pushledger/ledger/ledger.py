@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from pushledger.errors import LedgerUnavailable
 from pushledger.jobs import Job
 from pushledger.ledger.account import Account
 from pushledger.ledger.connection import AsyncConnection, Connection
@@ -16,6 +17,7 @@ from pushledger.ledger.exchange import Argument
 from pushledger.ledger.exchanges import FSYNC_TIMEOUT, Decided, Decision, DecisionResult, Exchanges, RecordResult
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy
+from pushledger.ledger.server import server_warnings
 from pushledger.message import Message, State, TimelineEvent
 
 __all__ = ["AsyncLedger", "Ledger"]
@@ -86,6 +88,15 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """How many messages are in each state."""
         return self._connection.run(self._exchanges.counts())
+
+    def server_warnings(self) -> list[str]:
+        """What the server is set to that could lose accepted messages; a sentence each."""
+        self.stats()
+        try:
+            config = self._connection.run(self._exchanges.server_config())
+            return server_warnings(config)
+        except LedgerUnavailable:  # it answers, as it just did, and refuses to tell
+            return server_warnings({})
 
     def stats(self) -> dict[str, int]:
         """Counters of jobs and calls."""
