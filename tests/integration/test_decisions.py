@@ -328,6 +328,21 @@ def test_a_late_answer_after_discard_dooms_the_copy(make: MakeAccount, bring: Br
     assert ledger.settle(claimed, "confirmed").state == "deleted"
 
 
+def test_a_create_while_the_discarded_copy_is_removed_is_a_new_life(make: MakeAccount) -> None:
+    """Its old target left the record with the discard: the same life could only be sent to nobody (R2)."""
+    ledger = make(max_resends=0)
+    ledger.record(create())
+    late = ledger.claim_one()
+    ledger.settle(late, "unknown")
+    decide(ledger, "discard")
+    ledger.settle(late, "confirmed", "m1")
+    ledger.record(create(text="C"))
+    ledger.pass_time(SETTLE)
+    ledger.settle(ledger.claim_one(), "confirmed")
+    claimed = ledger.claim_one()
+    assert (claimed.text, "visitor-1" in claimed.target) == ("C", True)
+
+
 def test_a_late_answer_after_discard_and_a_new_life_removes_only_the_old_copy(make: MakeAccount) -> None:
     """The new life keeps its own id (R8)."""
     ledger = make(max_resends=0)

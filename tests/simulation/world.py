@@ -473,6 +473,8 @@ class World:
         if fate.effect_at is not None and fate.effect_at <= fate.answer_at:
             while not made:
                 yield 1
+        if self.in_the_air.get(claimed.local_id) == name:
+            del self.in_the_air[claimed.local_id]
         answer = fate.answer()
         if isinstance(answer, Answered) and answer.status == 200 and answer.body and isinstance(call, Send):
             return Answered(200, {}, {"id": made[0]})

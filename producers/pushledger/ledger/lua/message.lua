@@ -109,6 +109,7 @@ function Message.rest(m, policy, now)
   if m.wish == 'show' then return deliver(m, now) end
   if m.unknown ~= '' or m.unknown_before ~= '' then return hold(m, 'copy_may_remain', now) end
   if m.state ~= 'deleted' then note(m, 'deleted', '') end
+  m.life_over = '1'
   become(m, 'deleted', '', now)
   m.waiting_since = ''
 end
@@ -476,6 +477,7 @@ function Message.discard(m, _, policy, now)
   end
   keep_unknown(m)
   m.unknown, m.no_id, m.message_id, m.shown_digest, m.wish = '', '', '', '', 'gone'
+  m.life_over = '1'
   become(m, 'deleted', 'discarded', now)
   return m.state
 end
