@@ -343,6 +343,18 @@ def test_a_create_while_the_discarded_copy_is_removed_is_a_new_life(make: MakeAc
     assert (claimed.text, "visitor-1" in claimed.target) == ("C", True)
 
 
+def test_a_discard_does_not_shorten_the_settle_delay(make: MakeAccount) -> None:
+    """The API may still carry out the call whose outcome is unknown, whatever a person decides (R1)."""
+    ledger = make(max_resends=0)
+    ledger.record(create())
+    ledger.settle(ledger.claim_one(), "unknown")
+    decide(ledger, "discard")
+    ledger.record(create(text="C"))
+    assert ledger.claim().messages == ()
+    ledger.pass_time(SETTLE)
+    assert ledger.claim_one().text == "C"
+
+
 def test_a_late_answer_after_discard_and_a_new_life_removes_only_the_old_copy(make: MakeAccount) -> None:
     """The new life keeps its own id (R8)."""
     ledger = make(max_resends=0)

@@ -455,7 +455,8 @@ class World:
             self.handed_in[settlement.message_id] = claimed.local_id
         elif isinstance(call, Send) and settled.taken == "settled" and settled.state in ("held", "retrying", "queued"):
             self.without_id.add(claimed.local_id)
-        if settled.taken == "settled" and isinstance(call, Send | Edit):
+        identified = isinstance(call, Edit) or bool(settlement.message_id)
+        if settled.taken == "settled" and isinstance(call, Send | Edit) and identified:
             self.known_to_show[claimed.local_id] = call.text
 
     def perform(self, name: str, call: Call, claimed: Claimed, send_by: int) -> Steps[Answer]:

@@ -469,7 +469,7 @@ function Message.discard(m, _, policy, now)
   if m.state ~= 'failed' and m.state ~= 'held' and m.state ~= 'expired' then return nil, 'not_at_rest' end
   fresh_start(m)
   note(m, 'discard', 'by hand')
-  m.doomed, m.quiet_until, m.waiting_since = '', '', ''
+  m.doomed, m.waiting_since = '', ''
   if m.message_id ~= '' and m.life_over == '' then
     m.wish, m.text, m.text_digest = 'show', '', m.shown_digest
     become(m, 'delivered', '', now)
