@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import pytest
 from lupa import lua51
+from pushledger.ledger import Claimed
+from pushledger_worker.answer import Answered, Dropped, NotSent, Unanswered
+from pushledger_worker.plan import Call, Edit, Remove, Send, plan
+from pushledger_worker.verdict import Limits, Standing, verdict
 
 NOW = 1_000_000
 SETTLE_DELAY = 30
@@ -257,6 +262,29 @@ class Machine:
         seen = self._message.as_claimed(m)
         call, _, message_id = self._message.gap(seen)
         return call, message_id, seen.text, seen.target
+
+    def planned(self, m: Any) -> Call | None:
+        """What the worker makes of the answer to a claim."""
+        seen = self._message.as_claimed(m)
+        doomed = tuple(entry.split(" ", 1) for entry in seen.doomed.split("\n") if entry)
+        return plan(
+            Claimed(
+                local_id="m",
+                token=m.token,
+                kind=seen.kind,
+                wish=seen.wish,
+                text=seen.text,
+                text_digest=seen.text_digest,
+                target=seen.target,
+                message_id=seen.message_id,
+                shown_digest=seen.shown_digest,
+                doomed=tuple((kind, message_id) for kind, message_id in doomed),
+                revision=1,
+                attempts=0,
+                failing_for=timedelta(0),
+                waiting_for=timedelta(0),
+            )
+        )
 
     def take(self, m: Any, token: str, now: int) -> bool:
         """What claim.lua does with a message that is due."""
@@ -509,6 +537,10 @@ class Explorer:
             call, number, sent, *_ = model.air
             seen = self.machine.as_claimed(self.machine.open(state.record))
             must(seen[0] == call and seen[1] in ("", f"m{number}"), "a claim asked again answers with the same call")
+            planned = self.machine.planned(self.machine.open(state.record))
+            must(type(planned).__name__.lower() == call, "the worker plans the call that the ledger noted")
+            must(getattr(planned, "message_id", "") == seen[1], "and plans it for the same copy")
+            must(getattr(planned, "text", seen[2]) == seen[2], "with the same text")
             must(call == "remove" or seen[2] == sent, "a claim asked again carries the same text")
             must(call != "send" or seen[3] == model.air.target, "a claim asked again goes to the same target")
         if name in ("queued", "retrying"):
@@ -740,3 +772,31 @@ def test_the_exploration_sees_a_broken_rule(name: str) -> None:
     assert source.count(rule) == 1, "the rule stands in message.lua, once"
 
     assert first_violation(source.replace(rule, broken)), "a violation was found"
+
+
+# ---------------------------------------------------------------- the worker's verdict
+
+LIMITS = Limits(
+    backoff_first=timedelta(seconds=1),
+    backoff_limit=timedelta(minutes=1),
+    give_up_after=timedelta(hours=1),
+    settle_delay=timedelta(seconds=30),
+)
+ANSWERS = [
+    NotSent("refused"),
+    Dropped(),
+    Unanswered("reset"),
+    *(Answered(status, {}, body) for status in range(100, 600) for body in ({}, {"id": "m1"})),
+]
+EXPLORED = {
+    Send("pushed", "{}", "A"): {"confirmed", "unknown", "unsent", "refused"},
+    Edit("pushed", "m1", "A"): {"confirmed", "unknown", "unsent", "refused", "gone"},
+    Remove("pushed", "m1"): {"confirmed", "unknown", "unsent", "refused"},
+}
+
+
+@pytest.mark.parametrize("call", EXPLORED, ids=lambda call: type(call).__name__)
+def test_the_verdict_on_every_answer_is_an_outcome_that_was_explored(call: Call) -> None:
+    """No answer of any status leads the record where the exploration has not been."""
+    standing = Standing(attempts=0, failing_for=timedelta(0), strikes=0)
+    assert {verdict(call, answer, standing, LIMITS).kind for answer in ANSWERS} == EXPLORED[call]
