@@ -1,0 +1,172 @@
+"""Exchanges that change one message: a shop's jobs, and a person's decisions."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal, cast
+
+from pushledger.errors import (
+    AlreadyExists,
+    BacklogFull,
+    Gone,
+    OutcomeUnknown,
+    RefusedDecision,
+    RefusedJob,
+    TargetChanged,
+    UnknownLocalId,
+)
+from pushledger.jobs import Create, Delete, Job, Update, Upsert, target_json, version_number
+from pushledger.ledger.digests import digest
+from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
+from pushledger.ledger.exchanges.of_account import AccountExchange
+from pushledger.ledger.policy import milliseconds
+from pushledger.message import Outcome, Receipt, State
+
+__all__ = ["Decided", "Decision", "DecisionResult", "JobExchanges", "RecordResult", "Recorded"]
+
+_REFUSALS: dict[str, type[RefusedJob]] = {
+    "unknown_local_id": UnknownLocalId,
+    "already_exists": AlreadyExists,
+    "target_changed": TargetChanged,
+    "outcome_unknown": OutcomeUnknown,
+    "gone": Gone,
+    "backlog_full": BacklogFull,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded job: its receipt, and whether the recorder shall publish a wake-up."""
+
+    receipt: Receipt
+    wake: bool
+
+
+RecordResult = Recorded | RefusedJob
+Decision = Literal["retry", "resend", "resolve", "discard", "adopt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that was carried out: the state it brought, and whether to publish a wake-up."""
+
+    state: State
+    wake: bool
+
+
+DecisionResult = Decided | RefusedDecision | RefusedJob
+
+
+class JobExchanges(AccountExchange):
+    """Record jobs, carry out decisions."""
+
+    __slots__ = ()
+
+    def digest_key(self, made: str) -> Exchange[bytes]:
+        """The account's digest key; ``made`` becomes it if there is none yet."""
+        key = self.keys.digest_key
+        commands = (Command(("SET", key, made, "NX")), Command(("GET", key)))
+        return Exchange(commands, lambda replies: bytes.fromhex(str(replies[1])))
+
+    def record(self, jobs: Sequence[tuple[str, str, Job]], digest_key: bytes) -> Exchange[list[RecordResult]]:
+        """Record jobs, each with its job id and the life it would begin."""
+        calls = tuple(self._record_call(job_id, life, job, digest_key) for job_id, life, job in jobs)
+
+        def read(replies: Sequence[Reply]) -> list[RecordResult]:
+            return [_recorded(job.local_id, reply) for (_, _, job), reply in zip(jobs, replies, strict=True)]
+
+        return self.synced(Exchange(calls, read))
+
+    def _record_call(self, job_id: str, life: str, job: Job, digest_key: bytes) -> ScriptCall:
+        return self._operation("record", job.local_id, job_id, _job_fields(job, life, digest_key))
+
+    def decide(
+        self, verb: Decision, local_id: str, decision_id: str, fields: Mapping[str, Argument]
+    ) -> Exchange[DecisionResult]:
+        """Carry out a person's decision on one message."""
+        call = self._operation(verb, local_id, decision_id, fields)
+        return self.synced(Exchange((call,), lambda replies: _decided(verb, local_id, replies[0])))
+
+    def _operation(self, verb: str, local_id: str, job_id: str, fields: Mapping[str, Argument]) -> ScriptCall:
+        return self.call(
+            verb,
+            local_id,
+            job_id,
+            milliseconds(self.policy.wake_for),
+            milliseconds(self.policy.jobs_for),
+            2 * len(fields),
+            *chain.from_iterable(fields.items()),
+            *self.policy.arguments(),
+        )
+
+    def adopt_fields(
+        self, message_id: str, visitor_id: str, agent_id: str, group_id: str, text: str, version: str, key: bytes
+    ) -> dict[str, Argument]:
+        """The fields under which a message that exists already is taken in; '' for what is not known."""
+        target = ""
+        if visitor_id and (agent_id or group_id):
+            target = target_json(visitor_id, agent_id or None, group_id or None)
+        return {
+            "message_id": message_id,
+            "kind": "pushed",
+            "life": secrets.token_hex(6),
+            "target_digest": digest(key, f"pushed {target}") if target else "",
+            "lane": digest(key, visitor_id) if visitor_id else "",
+            "text_digest": digest(key, text) if text else "",
+            "version": version,
+        }
+
+    def forget(self, local_id: str) -> Exchange[bool]:
+        """Erase what is stored of a message."""
+        return Exchange((self.call("forget", local_id, *self.policy.arguments()),), lambda replies: bool(replies[0]))
+
+
+def _job_fields(job: Job, life: str, digest_key: bytes) -> dict[str, Argument]:
+    values: dict[str, Argument] = {
+        "verb": job.verb,
+        "life": life,
+        "priority": job.priority,
+        "not_before": "" if job.not_before is None else round(job.not_before.timestamp() * 1000),
+        "expires_at": "" if job.expires_at is None else round(job.expires_at.timestamp() * 1000),
+        "version": version_number(job.version),
+        "max_resends": "" if job.max_resends is None else job.max_resends,
+        "kind": "",
+        "target": "",
+        "target_digest": "",
+        "lane": "",
+        "text": "",
+        "text_digest": "",
+    }
+    match job:
+        case Create() | Upsert():
+            target = job.target()
+            values |= {
+                "kind": job.kind,
+                "target": target,
+                "target_digest": digest(digest_key, f"{job.kind} {target}"),
+                "lane": digest(digest_key, job.visitor_id),
+            }
+        case Update() | Delete():
+            pass
+    if not isinstance(job, Delete):
+        values |= {"text": job.text, "text_digest": digest(digest_key, job.text)}
+    return values
+
+
+def _recorded(local_id: str, reply: Reply) -> RecordResult:
+    outcome, detail, wake = cast("tuple[str, str, int]", reply)
+    if outcome == "refused":
+        return _REFUSALS[detail](local_id)
+    return Recorded(Receipt(local_id, int(detail), cast(Outcome, outcome)), bool(wake))
+
+
+def _decided(verb: Decision, local_id: str, reply: Reply) -> DecisionResult:
+    state, detail, wake = cast("tuple[str, str, int]", reply)
+    if state != "refused":
+        return Decided(cast(State, state), bool(wake))
+    if detail in _REFUSALS:
+        return _REFUSALS[detail](local_id)
+    return RefusedDecision(local_id, verb, detail)

@@ -1,0 +1,66 @@
+"""Exchanges that read messages: by id, by state, and what happened to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from pushledger.ledger.exchange import Command, Exchange, Reply
+from pushledger.ledger.exchanges.of_account import AccountExchange
+from pushledger.ledger.exchanges.replies import items, pairs
+from pushledger.ledger.keys import PRIORITIES
+from pushledger.message import (
+    Message,
+    State,
+    TimelineEvent,
+    message_from_entry,
+    message_from_record,
+    timeline_event,
+)
+
+__all__ = ["ListingExchanges"]
+
+
+class ListingExchanges(AccountExchange):
+    """Read messages and their timelines."""
+
+    __slots__ = ()
+
+    def get(self, local_ids: Sequence[str]) -> Exchange[list[Message | None]]:
+        """What the ledger knows of each id."""
+        reads = ((("HGETALL", self.keys.message(i)), ("HGET", self.keys.map, i)) for i in local_ids)
+        commands = tuple(Command(parts) for parts in chain.from_iterable(reads))
+
+        def read(replies: Sequence[Reply]) -> list[Message | None]:
+            return [_message(i, replies[2 * n], replies[2 * n + 1]) for n, i in enumerate(local_ids)]
+
+        return Exchange(commands, read)
+
+    def timeline(self, local_id: str) -> Exchange[list[TimelineEvent]]:
+        """What happened to a message, oldest first."""
+        command = Command(("LRANGE", self.keys.timeline(local_id), 0, -1))
+        return Exchange((command,), lambda replies: [timeline_event(str(line)) for line in items(replies[0])])
+
+    def ids(self, state: State, limit: int) -> Exchange[list[str]]:
+        """Ids of messages in a state: waiting ones by when they are due, others newest first."""
+        if state == "queued":
+            # Retrying messages stand in the due sets too: read enough to leave `limit` after taking them out.
+            due = tuple(Command(("ZRANGE", self.keys.due(p), 0, 2 * limit)) for p in PRIORITIES)
+            retrying = Command(("ZRANGE", self.keys.state("retrying"), 0, -1))
+
+            def read(replies: Sequence[Reply]) -> list[str]:
+                others = set(items(replies[-1]))
+                waiting = chain.from_iterable(items(reply) for reply in replies[:-1])
+                return [str(i) for i in waiting if i not in others][:limit]
+
+            return Exchange((*due, retrying), read)
+        key = self.keys.leases if state == "sending" else self.keys.state(state)
+        command = Command(("ZREVRANGE", key, 0, limit - 1))
+        return Exchange((command,), lambda replies: [str(i) for i in items(replies[0])])
+
+
+def _message(local_id: str, record: Reply, entry: Reply) -> Message | None:
+    fields = pairs(record)
+    if fields.get("state"):
+        return message_from_record(local_id, fields)
+    return message_from_entry(local_id, str(entry)) if entry is not None else None
