@@ -16,8 +16,10 @@ from pushledger.jobs import Create, Delete, Job, Update, Upsert
 from pushledger.message import LastError, Message, Receipt, TimelineEvent
 from pushledger.messages import AsyncMessages, Messages
 from pushledger.settings import Settings
+from pushledger.targets import Agent
 
 __all__ = [
+    "Agent",
     "AlreadyExists",
     "AsyncMessages",
     "Create",

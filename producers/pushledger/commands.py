@@ -13,7 +13,7 @@ from pushledger.ledger import Account, Budget, waiting_for
 from pushledger.message import STATES, Message, Receipt, TimelineEvent, Wait, wait_to_json
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json, print_table
-from pushledger.parameters import JSON, LOCAL_ID, RATE, Decorator, Function, parameters, version_of
+from pushledger.parameters import JSON, LOCAL_ID, RATE, SENDER, Decorator, Function, parameters, version_of
 from pushledger.terminal import printable
 
 __all__ = ["create", "delete", "list_messages", "show", "update", "upsert"]
@@ -61,9 +61,7 @@ def _showing(function: Function) -> Function:
         LOCAL_ID,
         click.option("--visitor", "visitor_id", required=True, metavar="ID", help="Who shall see it."),
         _TEXT,
-        click.option("--agent", "agent_id", metavar="ID", help="Send in the name of this agent, or"),
-        click.option("--group", "group_id", metavar="ID", help="in the name of this group."),
-        click.option("--kind", help="[default: pushed]"),
+        SENDER,
         _job_options,
     )(function)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from pushledger.errors import InvalidJob
+from pushledger.targets import Kind, Sender, check_id, check_kind, check_sender, length, target_json
 
-__all__ = ["Create", "Delete", "Job", "Kind", "Priority", "Update", "Upsert", "Verb", "job_from_json"]
+__all__ = ["Adoption", "Create", "Delete", "Job", "Kind", "Priority", "Update", "Upsert", "Verb", "job_from_json"]
 
-Kind: TypeAlias = Literal["pushed", "agent"]
 Priority: TypeAlias = Literal["high", "normal", "low"]
 Verb: TypeAlias = Literal["create", "update", "upsert", "delete"]
 
-MAX_ID_BYTES = 512
 MAX_TEXT_BYTES = 65_536
 MAX_RESENDS = 10
 MAX_VERSION = 2**53
@@ -35,7 +33,7 @@ class _Options:
 
     def _check_options(self) -> None:
         if self.job_id is not None:
-            _check_id("job_id", self.job_id)
+            check_id("job_id", self.job_id)
         if self.priority not in ("high", "normal", "low"):
             raise InvalidJob("priority", "must be 'high', 'normal' or 'low'")
         _check_time("not_before", self.not_before)
@@ -57,34 +55,23 @@ class _Showing(_Options):
     agent_id: str | None = None
     group_id: str | None = None
     kind: Kind = "pushed"
+    agent_email: str | None = None
+    agent_name: str | None = None
+    received_from: str | None = None
 
     def __post_init__(self) -> None:
-        _check_id("local_id", self.local_id)
-        _check_id("visitor_id", self.visitor_id)
+        check_id("local_id", self.local_id)
+        check_id("visitor_id", self.visitor_id)
         _check_text(self.text)
-        if self.kind != "pushed":
-            raise InvalidJob("kind", "must be 'pushed'")
-        if (self.agent_id is None) == (self.group_id is None):
-            raise InvalidJob("agent_id", "give exactly one of agent_id and group_id: the API sends in its name")
-        if self.agent_id is not None:
-            _check_id("agent_id", self.agent_id)
-        if self.group_id is not None:
-            _check_id("group_id", self.group_id)
+        check_sender(self.kind, self._sender())
         self._check_options()
+
+    def _sender(self) -> Sender:
+        return Sender(self.agent_id, self.group_id, self.agent_email, self.agent_name, self.received_from)
 
     def target(self) -> str:
         """Where the message goes, as the JSON fields of the API's body; the same target gives the same text."""
-        return target_json(self.visitor_id, self.agent_id, self.group_id)
-
-
-def target_json(visitor_id: str, agent_id: str | None, group_id: str | None) -> str:
-    """A target as the JSON fields of the API's body; the same target gives the same text."""
-    target = {"visitorId": visitor_id}
-    if agent_id is not None:
-        target["agentId"] = agent_id
-    if group_id is not None:
-        target["groupId"] = group_id
-    return json.dumps(target, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return target_json(self.visitor_id, self._sender())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +97,7 @@ class Update(_Options):
     verb: ClassVar[Verb] = "update"
 
     def __post_init__(self) -> None:
-        _check_id("local_id", self.local_id)
+        check_id("local_id", self.local_id)
         _check_text(self.text)
         self._check_options()
 
@@ -123,8 +110,49 @@ class Delete(_Options):
     verb: ClassVar[Verb] = "delete"
 
     def __post_init__(self) -> None:
-        _check_id("local_id", self.local_id)
+        check_id("local_id", self.local_id)
         self._check_options()
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A message of the API that exists already, and what is known of it; None stands for what is not.
+
+    Raises InvalidJob when it cannot be taken in like that.
+    """
+
+    local_id: str
+    message_id: str
+    kind: Kind = "pushed"
+    visitor_id: str | None = None
+    text: str | None = None
+    version: int | datetime | None = None
+    agent_id: str | None = None
+    group_id: str | None = None
+    agent_email: str | None = None
+    agent_name: str | None = None
+    received_from: str | None = None
+
+    def __post_init__(self) -> None:
+        check_local_id(self.local_id)
+        check_message_id(self.message_id)
+        check_kind(self.kind)
+        if self.visitor_id is not None:
+            check_id("visitor_id", self.visitor_id)
+        if any(self._sender()):
+            check_sender(self.kind, self._sender())
+            if self.visitor_id is None:
+                raise InvalidJob("visitor_id", "must be given with whoever sent the message")
+        if self.text is not None:
+            _check_text(self.text)
+        _check_version(self.version)
+
+    def _sender(self) -> Sender:
+        return Sender(self.agent_id, self.group_id, self.agent_email, self.agent_name, self.received_from)
+
+    def target(self) -> str:
+        """Where the message went, '' if that is not wholly known; see Create.target."""
+        return target_json(self.visitor_id, self._sender()) if self.visitor_id and any(self._sender()) else ""
 
 
 Job: TypeAlias = Create | Update | Upsert | Delete
@@ -160,38 +188,14 @@ def job_from_json(verb: str, values: dict[str, Any]) -> Job:
 
 def check_local_id(value: str) -> None:
     """Raise InvalidJob unless it can name a message."""
-    _check_id("local_id", value)
+    check_id("local_id", value)
 
 
 def check_message_id(value: str) -> None:
     """Raise InvalidJob unless it can name a message at the API, as one segment of a path."""
-    _check_id("message_id", value)
+    check_id("message_id", value)
     if value in (".", "..") or not value.isprintable():
         raise InvalidJob("message_id", "must be an id of the API: printable, and more than dots")
-
-
-def check_adoption(
-    local_id: str,
-    message_id: str,
-    visitor_id: str = "",
-    agent_id: str = "",
-    group_id: str = "",
-    text: str = "",
-    version: int | datetime | None = None,
-) -> None:
-    """Raise InvalidJob unless a message of the API can be taken in like that; '' stands for what is not known."""
-    check_local_id(local_id)
-    check_message_id(message_id)
-    for field, value in (("visitor_id", visitor_id), ("agent_id", agent_id), ("group_id", group_id)):
-        if value != "":
-            _check_id(field, value)
-    if agent_id and group_id:
-        raise InvalidJob("agent_id", "give at most one of agent_id and group_id")
-    if (agent_id or group_id) and not visitor_id:
-        raise InvalidJob("visitor_id", "must be given with agent_id or group_id")
-    if text != "":
-        _check_text(text)
-    _check_version(version)
 
 
 def version_number(version: int | datetime | None) -> str:
@@ -214,25 +218,11 @@ def parsed_time(name: str, value: object) -> object:
         raise InvalidJob(name, "must be a time like 2026-01-31T12:00:00+00:00") from error
 
 
-def _check_id(field: str, value: object) -> None:
-    if not isinstance(value, str) or not 1 <= _length(field, value) <= MAX_ID_BYTES:
-        raise InvalidJob(field, f"must be text of 1 to {MAX_ID_BYTES} bytes")
-    if not value.strip():
-        raise InvalidJob(field, "must not be blank")
-
-
 def _check_text(value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise InvalidJob("text", "must be text that is not blank")
-    if _length("text", value) > MAX_TEXT_BYTES:
+    if length("text", value) > MAX_TEXT_BYTES:
         raise InvalidJob("text", f"must be at most {MAX_TEXT_BYTES} bytes")
-
-
-def _length(field: str, value: str) -> int:
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidJob(field, "must be valid Unicode, without lone surrogates") from error
 
 
 def _check_time(field: str, value: object) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, TextIO, cast
 
 import click
@@ -15,14 +14,18 @@ from pushledger.jobs import check_local_id, parsed_time
 from pushledger.message import is_entry
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, utf_8, version_of
+from pushledger.parameters import JSON, SENDER, utf_8, version_of
 from pushledger.terminal import printable
 
 __all__ = ["adopt", "export", "import_map"]
 
 _FORMAT = "pushledger-map-1"
 _NEEDED = ("local_id", "message_id")
-_COLUMNS = (*_NEEDED, "visitor_id", "agent_id", "group_id", "text", "version")
+_COLUMNS = (
+    *_NEEDED,
+    *("visitor_id", "agent_id", "group_id", "text", "version"),
+    *("kind", "agent_email", "agent_name", "received_from"),
+)
 _BATCH = 500
 
 
@@ -49,26 +52,26 @@ class _Lines:
 @click.argument("local_id", required=False, callback=utf_8)
 @click.option("--message-id", metavar="ID", callback=utf_8, help="The API's id of the message.")
 @click.option("--visitor", "visitor_id", default="", metavar="ID", callback=utf_8, help="Who sees it, if known.")
-@click.option("--agent", "agent_id", default="", metavar="ID", callback=utf_8, help="In the name of this agent, or")
-@click.option("--group", "group_id", default="", metavar="ID", callback=utf_8, help="in the name of this group.")
+@SENDER
 @click.option("--text", default="", callback=utf_8, help="What it shows, if known.")
 @click.option("--version", default="", metavar="N|TIME", help="The shop's counter of that text.")
 @click.option("--from-csv", "file", type=click.File("rb"), metavar="FILE", help="Take in many; - reads stdin.")
 @JSON
-def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, as_json: bool, **known: str) -> None:
+def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, as_json: bool, **options: Any) -> None:
     """Take messages under the ledger that exist already at the API.
 
-    A file has a line for each, under the header local_id,message_id and, as far as known, visitor_id, agent_id,
-    group_id, text, version. A bad line is told and left out. What is known already stays as it is.
+    A file has a line for each, under a header with local_id, message_id and, as far as known, visitor_id, agent_id,
+    group_id, text, version, kind, agent_email, agent_name, received_from. A bad line is told and left out. What is
+    known already stays as it is.
     """
     if file is not None:
-        if local_id is not None or message_id is not None or any(known.values()):
+        if local_id is not None or message_id is not None or any(options.values()):
             raise click.UsageError("With --from-csv, give no LOCAL_ID and no other value.")
         return _adopt_all(file, as_json)
     if local_id is None or message_id is None:
         raise click.UsageError("Give LOCAL_ID and --message-id, or --from-csv.")
     with Messages.from_env() as messages:
-        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **known})
+        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **options})
     if as_json:
         print_json({"local_id": local_id, "decision": "adopt", "state": state})
     else:
@@ -76,10 +79,10 @@ def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, a
     return None
 
 
-def _adopt(messages: Messages, row: dict[str, str]) -> str:
-    version = version_of(row.get("version", ""))
-    known: dict[str, Any] = {name: row.get(name, "") for name in _COLUMNS if name not in ("local_id", "message_id")}
-    known["version"] = cast("datetime | int | None", parsed_time("version", version) if version != "" else None)
+def _adopt(messages: Messages, row: Mapping[str, Any]) -> str:
+    known: dict[str, Any] = {name: row[name] for name in _COLUMNS if name not in _NEEDED and row.get(name)}
+    if "version" in known:
+        known["version"] = parsed_time("version", version_of(known["version"]))
     return messages.adopt(row["local_id"], row["message_id"], **known)
 
 

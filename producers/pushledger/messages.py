@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Required, Self, TypedDict, Unpack
 
 from pushledger.errors import InvalidJob, RefusedJob
 from pushledger.jobs import (
+    Adoption,
     Create,
     Delete,
     Job,
@@ -18,9 +19,7 @@ from pushledger.jobs import (
     Priority,
     Update,
     Upsert,
-    check_adoption,
     check_message_id,
-    version_number,
 )
 from pushledger.ledger import Account, AsyncLedger, Budget, Decided, Ledger, RecordResult, waiting_for
 from pushledger.message import Message, Receipt, State, TimelineEvent, Wait, without_digests
@@ -42,6 +41,33 @@ class Options(TypedDict, total=False):
     expires_at: datetime
     version: int | datetime
     max_resends: int
+
+
+class NewMessage(Options, total=False):
+    """What create and upsert take beside the local id; docs/jobs.md says which sender fits which kind."""
+
+    visitor_id: Required[str]
+    text: Required[str]
+    agent_id: str | None
+    group_id: str | None
+    kind: Kind
+    agent_email: str | None
+    agent_name: str | None
+    received_from: str | None
+
+
+class Known(TypedDict, total=False):
+    """What may be known of a message that is taken under the ledger."""
+
+    kind: Kind
+    visitor_id: str | None
+    text: str | None
+    version: int | datetime | None
+    agent_id: str | None
+    group_id: str | None
+    agent_email: str | None
+    agent_name: str | None
+    received_from: str | None
 
 
 def _receipt(result: RecordResult) -> Receipt:
@@ -96,37 +122,17 @@ class Messages:
         """Messages with settings from the environment (``PUSHLEDGER_…``)."""
         return cls(Settings())
 
-    def create(
-        self,
-        local_id: str,
-        *,
-        visitor_id: str,
-        text: str,
-        agent_id: str | None = None,
-        group_id: str | None = None,
-        kind: Kind = "pushed",
-        **options: Unpack[Options],
-    ) -> Receipt:
+    def create(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Show a new message to a visitor, in the name of an agent or a group."""
-        return self._one(Create(local_id, visitor_id, text, agent_id, group_id, kind, **options))
+        return self._one(Create(local_id, **fields))
 
     def update(self, local_id: str, *, text: str, **options: Unpack[Options]) -> Receipt:
         """Change the text of a message in place."""
         return self._one(Update(local_id, text, **options))
 
-    def upsert(
-        self,
-        local_id: str,
-        *,
-        visitor_id: str,
-        text: str,
-        agent_id: str | None = None,
-        group_id: str | None = None,
-        kind: Kind = "pushed",
-        **options: Unpack[Options],
-    ) -> Receipt:
+    def upsert(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Create the message, or change its text if it is there."""
-        return self._one(Upsert(local_id, visitor_id, text, agent_id, group_id, kind, **options))
+        return self._one(Upsert(local_id, **fields))
 
     def delete(self, local_id: str, **options: Unpack[Options]) -> Receipt:
         """Take a message away."""
@@ -204,22 +210,9 @@ class Messages:
         """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
         return self._decided(self._ledger.decide("discard", local_id))
 
-    def adopt(
-        self,
-        local_id: str,
-        message_id: str,
-        *,
-        visitor_id: str = "",
-        agent_id: str = "",
-        group_id: str = "",
-        text: str = "",
-        version: int | datetime | None = None,
-    ) -> State:
+    def adopt(self, local_id: str, message_id: str, **known: Unpack[Known]) -> State:
         """Take a message under the ledger that exists already at the API. What is not known may be left out."""
-        check_adoption(local_id, message_id, visitor_id, agent_id, group_id, text, version)
-        number = version_number(version)
-        found = self._ledger.adopt(local_id, message_id, visitor_id, agent_id, group_id, text, number)
-        return self._decided(found)
+        return self._decided(self._ledger.adopt(Adoption(local_id, message_id, **known)))
 
     def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
         """Pause the whole account; nothing is claimed until it is over or resumed. Calls in the air end."""
@@ -307,37 +300,17 @@ class AsyncMessages:
         """Messages with settings from the environment (``PUSHLEDGER_…``)."""
         return cls(Settings())
 
-    async def create(
-        self,
-        local_id: str,
-        *,
-        visitor_id: str,
-        text: str,
-        agent_id: str | None = None,
-        group_id: str | None = None,
-        kind: Kind = "pushed",
-        **options: Unpack[Options],
-    ) -> Receipt:
+    async def create(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Show a new message to a visitor, in the name of an agent or a group."""
-        return await self._one(Create(local_id, visitor_id, text, agent_id, group_id, kind, **options))
+        return await self._one(Create(local_id, **fields))
 
     async def update(self, local_id: str, *, text: str, **options: Unpack[Options]) -> Receipt:
         """Change the text of a message in place."""
         return await self._one(Update(local_id, text, **options))
 
-    async def upsert(
-        self,
-        local_id: str,
-        *,
-        visitor_id: str,
-        text: str,
-        agent_id: str | None = None,
-        group_id: str | None = None,
-        kind: Kind = "pushed",
-        **options: Unpack[Options],
-    ) -> Receipt:
+    async def upsert(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Create the message, or change its text if it is there."""
-        return await self._one(Upsert(local_id, visitor_id, text, agent_id, group_id, kind, **options))
+        return await self._one(Upsert(local_id, **fields))
 
     async def delete(self, local_id: str, **options: Unpack[Options]) -> Receipt:
         """Take a message away."""

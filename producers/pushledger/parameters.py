@@ -9,7 +9,7 @@ import click
 
 from pushledger.ledger import Budget, parse_rate
 
-__all__ = ["JSON", "LOCAL_ID", "RATE", "Decorator", "Function", "parameters", "utf_8", "version_of"]
+__all__ = ["JSON", "LOCAL_ID", "RATE", "SENDER", "Decorator", "Function", "parameters", "utf_8", "version_of"]
 
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
@@ -49,6 +49,14 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str) -> B
 
 LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)
 JSON: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+SENDER: Decorator = parameters(
+    click.option("--agent", "agent_id", metavar="ID", callback=utf_8, help="In the name of this agent, or"),
+    click.option("--group", "group_id", metavar="ID", callback=utf_8, help="in the name of this group."),
+    click.option("--kind", metavar="KIND", help="pushed, or agent: sent as a person would.  [default: pushed]"),
+    click.option("--agent-email", metavar="ADDRESS", callback=utf_8, help="Kind agent, in place of --agent:"),
+    click.option("--agent-name", metavar="NAME", callback=utf_8, help="all three of these"),
+    click.option("--received-from", metavar="MARK", callback=utf_8, help="together."),
+)
 RATE: Decorator = click.option(
     "--rate",
     "budget",

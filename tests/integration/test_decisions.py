@@ -20,7 +20,7 @@ from pushledger.errors import (
     TargetChanged,
     UnknownLocalId,
 )
-from pushledger.jobs import Delete, Update
+from pushledger.jobs import Adoption, Delete, Update
 from pushledger.ledger import AccountPause, Budget, Decided, Ledger, LedgerPolicy, RateWindow, waiting_for
 from pushledger.ledger.connection import Connection
 from pushledger.ledger.exchanges import Decision, DecisionResult
@@ -43,8 +43,8 @@ def decide(ledger: Account, verb: Decision, decision_id: str = "", local_id: str
 
 
 def adopt(ledger: Account, message_id: str = "m1", decision_id: str = "", **known: str) -> Any:
-    values = {"visitor_id": "", "agent_id": "", "group_id": "", "text": "", "version": "", **known}
-    fields = ledger.exchanges.adopt_fields(message_id, key=DIGEST_KEY, **values)
+    found = Adoption("order:1", message_id, **known)  # type: ignore[arg-type]
+    fields = ledger.exchanges.adopt_fields(found, DIGEST_KEY)
     result = ledger.run(ledger.exchanges.decide("adopt", "order:1", decision_id or ledger.fresh("adopt"), fields))
     return result.state if isinstance(result, Decided) else result
 

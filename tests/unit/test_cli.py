@@ -95,7 +95,7 @@ def test_a_dash_reads_the_text_from_stdin_without_its_last_line_end(run: Run, st
         (("create", "x", *SENDER, "--text", " "), "text: must be text"),
         (("create", "x", *SENDER, "--text", "t", "--version", "new"), "version: must be a time"),
         (("create", "x", *SENDER, "--text", "t", "--not-before", "2026-01-01"), "not_before: must be a datetime"),
-        (("create", "x", *SENDER, "--text", "t", "--kind", "agent"), "kind: must be"),
+        (("create", "x", *SENDER, "--text", "t", "--kind", "sms"), "kind: must be"),
         (("create", "x", *SENDER, "--text", "t", "--max-resends", "99"), "max_resends: must be"),
         (("update", "unheard-of", "--text", "t"), "local_id: no live message has this id"),
         (("delete", "unheard-of"), "local_id: no live message has this id"),

@@ -104,8 +104,9 @@ def test_a_text_is_not_blank_and_not_too_long(verb: str, value: object) -> None:
         ({"group_id": "g"}, "agent_id"),  # both
         ({"agent_id": ""}, "agent_id"),
         ({"agent_id": None, "group_id": " "}, "group_id"),
-        ({"kind": "agent"}, "kind"),
+        ({"kind": "visitor"}, "kind"),
         ({"kind": None}, "kind"),
+        ({"received_from": "shop"}, "received_from"),  # a pushed message takes no marker
     ],
     ids=repr,
 )

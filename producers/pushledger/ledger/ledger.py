@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pushledger.errors import LedgerUnavailable
-from pushledger.jobs import Job
+from pushledger.jobs import Adoption, Job
 from pushledger.ledger.account import Account
 from pushledger.ledger.connection import AsyncConnection, Connection
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
@@ -107,13 +107,9 @@ class Ledger:
         exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {})
         return _carried_out(self._connection.run(exchange))
 
-    def adopt(
-        self, local_id: str, message_id: str, visitor_id: str, agent_id: str, group_id: str, text: str, version: str
-    ) -> Decided:
-        """Take a message under the ledger that exists already; '' for what is not known."""
-        key = self.digest_key()
-        fields = self._exchanges.adopt_fields(message_id, visitor_id, agent_id, group_id, text, version, key)
-        return self.decide("adopt", local_id, fields)
+    def adopt(self, found: Adoption) -> Decided:
+        """Take a message under the ledger that exists already."""
+        return self.decide("adopt", found.local_id, self._exchanges.adopt_fields(found, self.digest_key()))
 
     def pause(self, duration: timedelta | None, reason: str) -> None:
         """Pause the account for so long, or resume it (None)."""

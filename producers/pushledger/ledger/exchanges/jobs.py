@@ -18,7 +18,7 @@ from pushledger.errors import (
     TargetChanged,
     UnknownLocalId,
 )
-from pushledger.jobs import Create, Delete, Job, Update, Upsert, target_json, version_number
+from pushledger.jobs import Adoption, Create, Delete, Job, Update, Upsert, version_number
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AccountExchange
@@ -102,21 +102,17 @@ class JobExchanges(AccountExchange):
             *self.policy.arguments(),
         )
 
-    def adopt_fields(
-        self, message_id: str, visitor_id: str, agent_id: str, group_id: str, text: str, version: str, key: bytes
-    ) -> dict[str, Argument]:
+    def adopt_fields(self, found: Adoption, key: bytes) -> dict[str, Argument]:
         """The fields under which a message that exists already is taken in; '' for what is not known."""
-        target = ""
-        if visitor_id and (agent_id or group_id):
-            target = target_json(visitor_id, agent_id or None, group_id or None)
+        target = found.target()
         return {
-            "message_id": message_id,
-            "kind": "pushed",
+            "message_id": found.message_id,
+            "kind": found.kind,
             "life": secrets.token_hex(6),
-            "target_digest": digest(key, f"pushed {target}") if target else "",
-            "lane": digest(key, visitor_id) if visitor_id else "",
-            "text_digest": digest(key, text) if text else "",
-            "version": version,
+            "target_digest": digest(key, f"{found.kind} {target}") if target else "",
+            "lane": digest(key, found.visitor_id) if found.visitor_id else "",
+            "text_digest": digest(key, found.text) if found.text else "",
+            "version": version_number(found.version),
         }
 
     def forget(self, local_id: str) -> Exchange[bool]:
