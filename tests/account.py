@@ -34,7 +34,7 @@ LEASE = timedelta(minutes=1)
 DIGEST_KEY = b"a key for the tests"
 NEVER_EXPIRE = {
     *("map", "leases", "pause", "streak", "stats", "digest_key", "refused", "parked"),
-    *("lane_number", "turn", "passed"),
+    *("lane_number", "turn", "passed", "errands", "presence", "agents"),
 }
 
 
@@ -150,7 +150,7 @@ def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
             timelines[rest] = expires
         elif name == "lane":
             lanes[rest] = cast("list[str]", client.zrange(key, 0, -1))
-        elif name in ("jobs", "claim", "wake", "budget", "probe"):
+        elif name in ("jobs", "claim", "wake", "budget", "probe", "paced"):
             assert expires > 0, f"{key} expires"
         else:
             assert name in NEVER_EXPIRE or (name, rest in (*PRIORITIES, *states) or rest.split(":")[0].isdigit()) in (

@@ -15,6 +15,7 @@ from pushledger.errors import (
 from pushledger.jobs import Create, Delete, Job, Update, Upsert
 from pushledger.message import LastError, Message, Receipt, TimelineEvent
 from pushledger.messages import AsyncMessages, Messages
+from pushledger.presence import Presence
 from pushledger.settings import Settings
 from pushledger.targets import Agent
 
@@ -32,6 +33,7 @@ __all__ = [
     "Message",
     "Messages",
     "OutcomeUnknown",
+    "Presence",
     "PushledgerError",
     "Receipt",
     "RefusedJob",

@@ -9,21 +9,13 @@ import click
 from pushledger.ledger import Account, Budget, Pause
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json
-from pushledger.parameters import JSON, RATE
-from pushledger.settings import parse_duration
+from pushledger.parameters import JSON, RATE, duration_of
 
 __all__ = ["check", "pause", "resume", "status"]
 
 
-def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
-    try:
-        return value if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command()
-@click.option("--for", "duration", metavar="10m", callback=_duration, help="For how long. [default: until resumed]")
+@click.option("--for", "duration", metavar="10m", callback=duration_of, help="For how long. [default: until resumed]")
 @click.option("--reason", default="by hand", show_default=True, metavar="TEXT", help="Shown wherever somebody waits.")
 @JSON
 def pause(duration: timedelta | None, reason: str, as_json: bool) -> None:

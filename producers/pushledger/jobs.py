@@ -36,8 +36,8 @@ class _Options:
             check_id("job_id", self.job_id)
         if self.priority not in ("high", "normal", "low"):
             raise InvalidJob("priority", "must be 'high', 'normal' or 'low'")
-        _check_time("not_before", self.not_before)
-        _check_time("expires_at", self.expires_at)
+        check_time("not_before", self.not_before)
+        check_time("expires_at", self.expires_at)
         if self.not_before and self.expires_at and self.expires_at <= self.not_before:
             raise InvalidJob("expires_at", "must be later than not_before")
         _check_version(self.version)
@@ -225,7 +225,8 @@ def _check_text(value: object) -> None:
         raise InvalidJob("text", f"must be at most {MAX_TEXT_BYTES} bytes")
 
 
-def _check_time(field: str, value: object) -> None:
+def check_time(field: str, value: object) -> None:
+    """Raise InvalidJob unless it is a time that the ledger can keep, or None."""
     if value is None:
         return
     if not isinstance(value, datetime) or value.utcoffset() is None:
@@ -236,7 +237,7 @@ def _check_time(field: str, value: object) -> None:
 
 def _check_version(value: object) -> None:
     if isinstance(value, datetime):
-        _check_time("version", value)
+        check_time("version", value)
         if int(version_number(value)) >= MAX_VERSION:
             raise InvalidJob("version", "must be a time before the year 2255, as it is compared in microseconds")
     elif value is not None and not _is_int_within(value, 0, MAX_VERSION - 1):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Required, Self, TypedDict, Unpack
 
-from pushledger.errors import InvalidJob, RefusedJob
+from pushledger.errors import InvalidJob, LedgerUnavailable, RefusedJob
 from pushledger.jobs import (
     Adoption,
     Create,
@@ -20,16 +20,20 @@ from pushledger.jobs import (
     Update,
     Upsert,
     check_message_id,
+    check_time,
 )
 from pushledger.ledger import Account, AsyncLedger, Budget, Decided, Ledger, RecordResult, waiting_for
 from pushledger.message import Message, Receipt, State, TimelineEvent, Wait, without_digests
+from pushledger.presence import Presence
 from pushledger.settings import Settings
+from pushledger.targets import Agent
 from pushledger.wakeup import WakeUps
 
 __all__ = ["AsyncMessages", "Messages", "Options"]
 
 
 _LONGEST_PAUSE = timedelta(days=3650)
+_LONGEST_ONLINE = timedelta(days=366)
 
 
 class Options(TypedDict, total=False):
@@ -87,6 +91,25 @@ def _needs_wake_up(results: Iterable[RecordResult]) -> bool:
 def _check_pause(duration: timedelta) -> None:
     if not timedelta(0) < duration <= _LONGEST_PAUSE:
         raise InvalidJob("duration", f"must be longer than 0 and at most {_LONGEST_PAUSE.days} days")
+
+
+def _agent(agent: Agent | str) -> Agent:
+    return agent if isinstance(agent, Agent) else Agent(agent_id=agent)
+
+
+def _check_online(until: datetime | None, for_: timedelta | None) -> None:
+    if (until is None) == (for_ is None):
+        raise InvalidJob("until", "give either until or for_: pings cost calls, so they must end")
+    check_time("until", until)
+    if for_ is not None and not timedelta(0) < for_ <= _LONGEST_ONLINE:
+        raise InvalidJob("for_", f"must be longer than 0 and at most {_LONGEST_ONLINE.days} days")
+
+
+def _presence_of(agent: Agent, presences: Iterable[Presence]) -> Presence:
+    found = next((presence for presence in presences if presence.agent == agent), None)
+    if found is None:
+        raise LedgerUnavailable("the agent was taken away again just now")
+    return found
 
 
 def _documents(texts: Iterable[str]) -> list[dict[str, object]]:
@@ -223,6 +246,28 @@ class Messages:
         """End whatever pause stands."""
         self._ledger.pause(None, "")
         self._wake_ups.publish(self.settings.account)
+
+    def keep_online(
+        self, agent: Agent | str, *, until: datetime | None = None, for_: timedelta | None = None
+    ) -> Presence:
+        """Let an agent (or agent id) look online, until a time or for so long; asking again changes the time.
+
+        Workers ping the API for it once in PING_EVERY, with whatever calls messages leave over. Each ping is a call
+        of the account's budget: at the default of one a minute, 60 an hour for each agent, of the 100 that the
+        General tier allows for everything. The answer says so (``calls_per_hour``). Raises InvalidJob.
+        """
+        wanted = _agent(agent)
+        _check_online(until, for_)
+        self._ledger.keep_online(wanted, until, for_)
+        return _presence_of(wanted, self._ledger.presences())
+
+    def go_offline(self, agent: Agent | str) -> bool:
+        """Stop keeping an agent online; whether it was. The API shows it so for some minutes after its last ping."""
+        return self._ledger.go_offline(_agent(agent))
+
+    def presences(self) -> list[Presence]:
+        """All agents that are kept online, and how they stand."""
+        return self._ledger.presences()
 
     def forget(self, local_id: str) -> bool:
         """Erase all that is stored of a message, its id at the API too; its visitor goes on seeing it."""
@@ -378,6 +423,28 @@ class AsyncMessages:
         """End whatever pause stands."""
         await self._ledger.pause(None, "")
         await self._publish()
+
+    async def keep_online(
+        self, agent: Agent | str, *, until: datetime | None = None, for_: timedelta | None = None
+    ) -> Presence:
+        """Let an agent (or agent id) look online, until a time or for so long; asking again changes the time.
+
+        Workers ping the API for it once in PING_EVERY, with whatever calls messages leave over. Each ping is a call
+        of the account's budget: at the default of one a minute, 60 an hour for each agent, of the 100 that the
+        General tier allows for everything. The answer says so (``calls_per_hour``). Raises InvalidJob.
+        """
+        wanted = _agent(agent)
+        _check_online(until, for_)
+        await self._ledger.keep_online(wanted, until, for_)
+        return _presence_of(wanted, await self._ledger.presences())
+
+    async def go_offline(self, agent: Agent | str) -> bool:
+        """Stop keeping an agent online; whether it was. The API shows it so for some minutes after its last ping."""
+        return await self._ledger.go_offline(_agent(agent))
+
+    async def presences(self) -> list[Presence]:
+        """All agents that are kept online, and how they stand."""
+        return await self._ledger.presences()
 
     async def forget(self, local_id: str) -> bool:
         """Erase all that is stored of a message; see Messages.forget."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import click
 
 from pushledger.ledger import Budget, parse_rate
+from pushledger.settings import parse_duration
 
-__all__ = ["JSON", "LOCAL_ID", "RATE", "SENDER", "Decorator", "Function", "parameters", "utf_8", "version_of"]
+__all__ = [
+    "JSON",
+    "LOCAL_ID",
+    "RATE",
+    "SENDER",
+    "Decorator",
+    "Function",
+    "duration_of",
+    "parameters",
+    "utf_8",
+    "version_of",
+]
 
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
@@ -27,6 +40,14 @@ def utf_8(context: click.Context, parameter: click.Parameter, value: str | None)
 def version_of(value: str) -> int | str:
     """A version as it was typed: a whole number, or what must be a time."""
     return int(value) if value.isdecimal() and value.isascii() else value
+
+
+def duration_of(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Read an option like 10m or 8h."""
+    try:
+        return value if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def parameters(*decorators: Decorator) -> Decorator:

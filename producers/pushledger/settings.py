@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     max_backlog: int = Field(
         0, ge=0, description="Refuse jobs when this many messages wait; 0: no limit. A warning comes at 80 %."
     )
+    ping_every: Duration = Field(
+        timedelta(minutes=1),
+        ge=timedelta(seconds=10),
+        le=timedelta(minutes=2),
+        description="How often an agent that is kept online is pinged; the API shows it so for 2 to 3 minutes.",
+    )
     durability: Literal["aof", "fsync"] = Field(
         "aof",
         description="`fsync`: a job is accepted only when the server has synced its append-only file (WAITAOF).",
@@ -159,6 +165,7 @@ class Settings(BaseSettings):
             lane_wait=self.lane_wait,
             patience=self.patience,
             max_backlog=self.max_backlog,
+            ping_every=self.ping_every,
             fsync=self.durability == "fsync",
         )
 

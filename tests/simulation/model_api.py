@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pushledger_worker.answer import Answer, Answered, NotSent, Unanswered
-from pushledger_worker.plan import Call, Edit, Probe, Remove, Send
+from pushledger_worker.plan import Call, Edit, Ping, Probe, Remove, Send
 
 HOLDS = "the API"
 
@@ -80,6 +80,8 @@ class ModelApi:
             return Fate(None, soon, lambda: Answered(429, {"x-sib-ratelimit-reset": reset}, {}))
         if faults.refused_key[0] <= now < faults.refused_key[1]:
             return Fate(None, soon, lambda: Answered(401, {}, {"code": "unauthorized"}))
+        if isinstance(call, Ping):
+            return Fate(None, soon, lambda: Answered(201, {}, {}))
         if isinstance(call, Probe):
             return Fate(None, soon, lambda: Answered(404, {}, {"code": "document_not_found"}))
         if not isinstance(call, Remove) and "bad" in call.text:

@@ -87,5 +87,16 @@ VARIANTS = (
         "outcome.kind == 'unsent' and outcome.status == ''",
         "true",
     ),
+    Variant(
+        "a ping costs nothing",
+        "Budget.draw(windows, share, ping.token, lease, 'low')",
+        "",
+        Options(jobs=40),
+    ),
+    Variant(
+        "each worker pings",
+        "redis.call('ZADD', key, string.format('%.0f', tonumber(now) + policy.ping_every), agent)",
+        "",
+    ),
     Variant("a share of the budget counts twice", "math.min(free.all, free.common)", "free.common"),
 )

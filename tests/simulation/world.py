@@ -17,8 +17,9 @@ from pushledger.ledger.exchange import Exchange
 from pushledger.ledger.exchanges import Decided, DecisionResult, Exchanges
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.scripts import Script, script
+from pushledger.targets import Agent
 from pushledger_worker.answer import Answer, Answered, Dropped
-from pushledger_worker.plan import Call, Edit, Probe, Remove, Send, plan
+from pushledger_worker.plan import Call, Edit, Ping, Probe, Remove, Send, plan
 from pushledger_worker.verdict import Limits, Standing, verdict
 
 from simulation.model_api import Copy, Faults, ModelApi
@@ -31,6 +32,7 @@ CALL_TIMEOUT = 2_000
 LEASE = 4_000
 SETTLE_DELAY = 3_000
 WINDOW = 5_000
+PING_EVERY = 2_000
 LIMIT = 6
 DIGEST_KEY = bytes(16)
 
@@ -41,6 +43,11 @@ class BrokenPromise(AssertionError):
 
 class LostReply(Exception):
     """The command may have been carried out; its reply never came."""
+
+
+def repeated(claim: Claim) -> list[Claimed]:
+    """What a claim answers again when it is sent again; a ping is not made up for."""
+    return [claimed for claimed in claim.messages if claimed.wish != "ping"]
 
 
 @dataclass
@@ -100,6 +107,7 @@ class World:
             settle_delay=timedelta(milliseconds=SETTLE_DELAY),
             tombstone_for=timedelta(hours=10),
             lane_wait=timedelta(seconds=60),
+            ping_every=timedelta(milliseconds=PING_EVERY),
         )
         self.budget = Budget((RateWindow(LIMIT, timedelta(milliseconds=WINDOW)),))
         self.limits = Limits(
@@ -122,6 +130,7 @@ class World:
         self.first_creates: dict[str, str] = {}
         self.sends_in_the_air: dict[str, str] = {}
         self.known_to_show: dict[str, str] = {}
+        self.last_pings: dict[str, int] = {}
         self.made = 0
         self.faulty = True
 
@@ -185,8 +194,8 @@ class World:
         result = self.connection.run(build(self.exchanges()))
         if self.faulty and self.dice.random() < 0.03:
             first, result = result, self.connection.run(build(self.exchanges()))  # sent twice: the second reply is read
-            if isinstance(first, Claim) and isinstance(result, Claim) and first.messages:
-                self.check(first.messages == result.messages, "a claim sent twice took other messages")
+            if isinstance(first, Claim) and isinstance(result, Claim) and repeated(first):
+                self.check(repeated(first) == repeated(result), "a claim sent twice took other messages")
         lost = self.faulty and self.dice.random() < 0.03
         yield 0
         if lost:
@@ -303,6 +312,17 @@ class World:
         self.first_creates.pop(claimed.local_id, None)
         self.sends_in_the_air[claimed.local_id] = visitor
 
+    # ------------------------------------------------------------ presence
+
+    def keeper(self) -> Steps[None]:
+        """A shop's process that keeps agents online for a time."""
+        for number in range(self.dice.choice((0, 0, 1, 3))):
+            agent, duration = Agent(f"agent {number}"), timedelta(milliseconds=self.dice.randint(3_000, 20_000))
+            try:
+                yield from self.redis(lambda e, a=agent, d=duration: e.keep_online(a, None, d))
+            except LostReply:
+                yield 10
+
     # ------------------------------------------------------------ a person
 
     def person(self) -> Steps[None]:
@@ -391,6 +411,8 @@ class World:
                 if claimed.token not in self.tokens:
                     self.tokens.add(claimed.token)
                     self.check_needed(claimed)
+                if claimed.wish == "ping":
+                    self.check_ping(claimed.target)
             return claim
 
         return Exchange(exchange.commands, read)
@@ -408,6 +430,11 @@ class World:
             self.check(call.text == newest, f"promise 3: {claimed.local_id} is claimed with a superseded text")
         if isinstance(call, Edit):
             self.check(call.text != known, f"promise 3: {claimed.local_id} is known to show just this text")
+
+    def check_ping(self, agent: str) -> None:
+        rested = self.now - self.last_pings.get(agent, 0)
+        self.check(rested >= PING_EVERY, f"{agent} is pinged again after {rested} ms")
+        self.last_pings[agent] = self.now
 
     def call(self, name: str, claimed: Claimed, strikes: int, send_by: int, budget: Budget) -> Steps[None]:
         """Plan, send, settle: what the delivery does for one message."""
@@ -462,7 +489,7 @@ class World:
     def perform(self, name: str, call: Call, claimed: Claimed, send_by: int) -> Steps[Answer]:
         if self.options.checks_send_by and self.now > send_by:
             return Dropped()
-        if not isinstance(call, Probe):
+        if not isinstance(call, Probe | Ping):
             self.begin_call(name, call, claimed)
         made: list[str] = []
         fate = self.api.receive(call, claimed.local_id, lambda _: "")
@@ -540,6 +567,7 @@ class World:
         for number in range(2):
             self.start(f"shop{number}", self.producer(number, self.options.jobs // 2), "shop")
         self.start("person", self.person(), "shop")
+        self.start("keeper", self.keeper(), "shop")
         for _ in range(self.options.workers):
             self.start_worker()
         while any(actor.group == "shop" for actor in self.actors):

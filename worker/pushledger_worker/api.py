@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
-from pushledger_worker.plan import Call, Edit, Probe, Remove, Send
+from pushledger_worker.plan import Call, Edit, Ping, Probe, Remove, Send
 
 __all__ = ["Api"]
 
@@ -138,17 +138,19 @@ class Api:
             self._in_the_air[client] -= 1
 
     def _request(self, call: Call, phase: _Phase) -> httpx.Request:
-        collection = f"{self._base_url}/conversations/{_COLLECTIONS[call.kind]}"
         body: bytes | None = None
         match call:
-            case Send(_, target, text):
-                method, url, body = "POST", collection, _json({**json.loads(target), "text": text})
-            case Edit(_, message_id, text):
-                method, url, body = "PUT", f"{collection}/{_segment(message_id)}", _json({"text": text})
-            case Probe(_, message_id):
-                method, url = "GET", f"{collection}/{_segment(message_id)}"
-            case Remove(_, message_id):
-                method, url = "DELETE", f"{collection}/{_segment(message_id)}"
+            case Send(kind, target, text):
+                method, path, body = "POST", _COLLECTIONS[kind], _json({**json.loads(target), "text": text})
+            case Edit(kind, message_id, text):
+                method, path, body = "PUT", f"{_COLLECTIONS[kind]}/{_segment(message_id)}", _json({"text": text})
+            case Probe(kind, message_id):
+                method, path = "GET", f"{_COLLECTIONS[kind]}/{_segment(message_id)}"
+            case Remove(kind, message_id):
+                method, path = "DELETE", f"{_COLLECTIONS[kind]}/{_segment(message_id)}"
+            case Ping(agent):
+                method, path, body = "POST", "agentOnlinePing", agent.encode()
+        url = f"{self._base_url}/conversations/{path}"
         headers = {"api-key": self._key().get_secret_value()}
         if body is not None:
             headers["content-type"] = "application/json"

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from pushledger.jobs import Kind
 from pushledger.ledger import Claimed
 
-__all__ = ["Call", "Edit", "Probe", "Remove", "Send", "plan"]
+__all__ = ["Call", "Edit", "Ping", "Probe", "Remove", "Send", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,14 @@ class Probe:
     message_id: str
 
 
-Call: TypeAlias = Send | Edit | Remove | Probe
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Keep an agent online for some minutes (POST agentOnlinePing); ``agent`` is the JSON of the API's fields."""
+
+    agent: str
+
+
+Call: TypeAlias = Send | Edit | Remove | Probe | Ping
 
 
 def plan(claimed: Claimed) -> Call | None:
@@ -60,6 +67,8 @@ def plan(claimed: Claimed) -> Call | None:
     match claimed:
         case Claimed(wish="probe"):
             return Probe(claimed.kind, claimed.message_id)
+        case Claimed(wish="ping"):
+            return Ping(claimed.target)
         case Claimed(doomed=[(kind, message_id), *_]):
             return Remove(kind, message_id)
         case Claimed(wish="gone", message_id=""):

@@ -14,6 +14,7 @@ __all__ = [
     "Budget",
     "Claim",
     "Claimed",
+    "Drawn",
     "Heard",
     "RateWindow",
     "Settled",
@@ -47,8 +48,8 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One message taken for one call, as it stood at the claim. With the wish ``probe`` it is no message, but a look
-    whether the API is up again, by reading ``message_id``.
+    """One message taken for one call, as it stood at the claim. Two wishes belong to no message: with ``probe``,
+    ``message_id`` is read to see whether the API is up again; with ``ping``, ``target`` is the agent to keep online.
 
     ``failing_for`` is the time since its first failed attempt in a row, ``waiting_for`` the time since the change
     that is not shown yet was accepted.
@@ -57,7 +58,7 @@ class Claimed:
     local_id: str
     token: str
     kind: Kind
-    wish: Literal["show", "gone", "probe"]
+    wish: Literal["show", "gone", "probe", "ping"]
     text: str
     text_digest: str
     target: str
@@ -78,6 +79,16 @@ class Claim:
     messages: tuple[Claimed, ...]
     next_in: timedelta | None
     strikes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Whether a call was drawn from the budget; if not, how long to wait, and for what: ``paused``, ``budget`` or
+    ``messages`` that can be sent instead."""
+
+    drawn: bool
+    wait: timedelta
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,16 @@ class Keys:
         """Hash of intake jobs that wait for their create, by task id."""
         return f"{self.prefix}parked"
 
+    @property
+    def agents(self) -> str:
+        """Hash of the agents that are kept online."""
+        return f"{self.prefix}agents"
+
+    @property
+    def presence(self) -> str:
+        """Sorted set of agents by the time of their next ping."""
+        return f"{self.prefix}presence"
+
     def message(self, local_id: str) -> str:
         """Hash of one message's record."""
         return f"{self.prefix}message:{local_id}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.jobs import Adoption, Job
 from pushledger.ledger.account import Account
 from pushledger.ledger.connection import AsyncConnection, Connection
-from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
+from pushledger.ledger.deliveries import Budget, Claim, Claimed, Drawn, Settled, Settlement
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument
 from pushledger.ledger.exchanges import FSYNC_TIMEOUT, Decided, Decision, DecisionResult, Exchanges, RecordResult
@@ -19,6 +19,8 @@ from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.server import server_warnings
 from pushledger.message import Message, State, TimelineEvent
+from pushledger.presence import Presence
+from pushledger.targets import Agent
 
 __all__ = ["AsyncLedger", "Ledger"]
 
@@ -118,6 +120,18 @@ class Ledger:
     def account(self, budget: Budget) -> Account:
         """How the account stands: pause, budget, and what waits."""
         return self._connection.run(self._exchanges.account(budget))
+
+    def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None) -> None:
+        """Want an agent online, until a time or for so long; raises InvalidJob when that is over already."""
+        self._connection.run(self._exchanges.keep_online(agent, until, duration))
+
+    def go_offline(self, agent: Agent) -> bool:
+        """Stop keeping an agent online; whether it was."""
+        return self._connection.run(self._exchanges.go_offline(agent))
+
+    def presences(self) -> list[Presence]:
+        """All agents that are kept online."""
+        return self._connection.run(self._exchanges.presences())
 
     def forget(self, local_id: str) -> bool:
         """Erase what is stored of a message; whether there was anything."""
@@ -234,6 +248,22 @@ class AsyncLedger:
     async def account(self, budget: Budget) -> Account:
         """How the account stands: pause, budget, and what waits."""
         return await self._connection.run(self._exchanges.account(budget))
+
+    async def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None) -> None:
+        """Want an agent online, until a time or for so long; raises InvalidJob when that is over already."""
+        await self._connection.run(self._exchanges.keep_online(agent, until, duration))
+
+    async def go_offline(self, agent: Agent) -> bool:
+        """Stop keeping an agent online; whether it was."""
+        return await self._connection.run(self._exchanges.go_offline(agent))
+
+    async def presences(self) -> list[Presence]:
+        """All agents that are kept online."""
+        return await self._connection.run(self._exchanges.presences())
+
+    async def draw(self, token: str, budget: Budget, lease: timedelta, polite: bool) -> Drawn:
+        """Draw one call for a reading; ``polite`` lets every message that can be sent go first."""
+        return await self._connection.run(self._exchanges.draw(token, budget, lease, polite))
 
     async def forget(self, local_id: str) -> bool:
         """Erase what is stored of a message; whether there was anything."""

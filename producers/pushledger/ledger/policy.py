@@ -24,6 +24,7 @@ class LedgerPolicy:
     lane_wait: timedelta = timedelta(minutes=5)
     patience: timedelta = timedelta(minutes=15)
     max_backlog: int = 0
+    ping_every: timedelta = timedelta(minutes=1)
     fsync: bool = False
     max_claims: int = 5
     wake_for: timedelta = timedelta(seconds=1)
@@ -43,6 +44,7 @@ class LedgerPolicy:
             *("lane_wait", milliseconds(self.lane_wait)),
             *("patience", milliseconds(self.patience)),
             *("max_backlog", self.max_backlog),
+            *("ping_every", milliseconds(self.ping_every)),
             *("max_claims", self.max_claims),
             *("lost", _LOST),
         )

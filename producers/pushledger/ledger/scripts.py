@@ -12,8 +12,9 @@ __all__ = ["Script", "script"]
 _STORE = ("message", "store", "lane")
 _LIBRARIES = {
     **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt"), (*_STORE, "operation")),
-    **dict.fromkeys(("claim", "wake"), (*_STORE, "budget", "due")),
-    "settle": (*_STORE, "budget"),
+    **dict.fromkeys(("claim", "wake", "draw"), (*_STORE, "budget", "presence", "due")),
+    "settle": (*_STORE, "budget", "presence"),
+    **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),
     **dict.fromkeys(("pause", "forget", "restore"), _STORE),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pushledger.ledger.exchanges.deliveries import DeliveryExchanges
+from pushledger.ledger.exchanges.errands import ErrandExchanges
 from pushledger.ledger.exchanges.intake import IntakeExchanges
 from pushledger.ledger.exchanges.jobs import Decided, Decision, DecisionResult, JobExchanges, Recorded, RecordResult
 from pushledger.ledger.exchanges.listings import ListingExchanges
@@ -13,7 +14,9 @@ from pushledger.ledger.exchanges.standing import StandingExchanges
 __all__ = ["FSYNC_TIMEOUT", "Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
 
 
-class Exchanges(JobExchanges, DeliveryExchanges, ListingExchanges, StandingExchanges, MapExchanges, IntakeExchanges):
+class Exchanges(
+    JobExchanges, DeliveryExchanges, ListingExchanges, StandingExchanges, MapExchanges, IntakeExchanges, ErrandExchanges
+):
     """Builds the exchanges of one account; each noun has its module."""
 
     __slots__ = ()

@@ -7,14 +7,19 @@ from typing import cast
 
 from pushledger.ledger.exchange import Reply
 
-__all__ = ["items", "pairs", "scores", "whole"]
+__all__ = ["items", "pairs", "scored", "scores", "whole"]
 
 
 def scores(reply: Reply) -> list[float]:
     """The scores of a sorted set that was read with them."""
+    return list(scored(reply).values())
+
+
+def scored(reply: Reply) -> dict[str, float]:
+    """The members of a sorted set that was read with its scores, and these."""
     # Pairs under RESP3 and where redis-py parses by the command's name; else member, score, member, score …
     flat = [part for item in items(reply) for part in (items(item) if isinstance(item, list | tuple) else (item,))]
-    return [float(cast(float, score)) for score in flat[1::2]]
+    return {str(member): float(cast(float, score)) for member, score in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def whole(reply: Reply) -> int:

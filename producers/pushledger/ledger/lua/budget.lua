@@ -59,6 +59,16 @@ function Budget.draw(windows, share, token, lease, priority)
   if redis.call('EXISTS', Store.key('budget')) == 1 then redis.call('HINCRBY', Store.key('budget'), 'remaining', -1) end
 end
 
+-- A call that belongs to no message: a ping, or a reading. Its token stands until it is settled or its lease is over.
+function Budget.begin_errand(token, lease, now)
+  local key = Store.key('errands')
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  redis.call('ZADD', key, lease, token)
+end
+
+function Budget.is_errand(token) return redis.call('ZSCORE', Store.key('errands'), token) ~= false end
+function Budget.end_errand(token) return redis.call('ZREM', Store.key('errands'), token) == 1 end
+
 -- The call has ended: its slots come back one window from now, or at once if it surely never left (R12).
 function Budget.ended(windows, token, unsent, now)
   for _, window in ipairs(windows) do
@@ -78,7 +88,7 @@ end
 function Budget.heard(remaining, reset_ms, now)
   if remaining == '' or reset_ms == '' then return end
   local key, ends = Store.key('budget'), tonumber(now) + tonumber(reset_ms)
-  local in_the_air = redis.call('ZCARD', Store.key('leases'))
+  local in_the_air = redis.call('ZCARD', Store.key('leases')) + redis.call('ZCOUNT', Store.key('errands'), now, '+inf')
   local left = tonumber(remaining) - in_the_air
   local known = redis.call('HMGET', key, 'remaining', 'until')
   if in_the_air > 0 and known[1] and math.abs(tonumber(known[2]) - ends) < 2000 then

@@ -5,7 +5,7 @@
   Returns {next in ms or -1, strikes, now, row, row, …}, a row being {local id, token, field, value, …}.
   Closes: two workers taking one message; a dead worker's message waiting for ever (expired leases are
   taken back first); a claim sent again because its reply was lost: the claim id answers with the same
-  rows and draws nothing twice. ]]
+  messages and draws nothing twice for them (a ping is not repeated: see presence.lua). ]]
 local FIELDS = { 'kind', 'wish', 'text', 'target', 'message_id', 'doomed', 'revision', 'attempts', 'failing_since',
   'waiting_since', 'shown_digest', 'text_digest' }
 local now, claim_id, wanted = Store.now(ARGV[1]), ARGV[2], tonumber(ARGV[3])
@@ -115,6 +115,17 @@ local function claim_due(free)
   if #rows > 0 then redis.call('INCRBY', Store.key('turn'), #rows) end
 end
 
+-- Pings come after every message that may go now, and one at a time.
+local function claim_ping(free)
+  if #rows >= wanted or math.min(free.all, free.common) <= 0 then return end
+  local agent = Presence.take(policy, now)
+  if not agent then return end
+  local ping = Message.new({ id = '', call = 'ping', target = agent, token = claim_id .. '.ping' })
+  rows[#rows + 1] = row(ping)
+  Budget.begin_errand(ping.token, lease, now)
+  Budget.draw(windows, share, ping.token, lease, 'low')
+end
+
 -- A pause is never probed with a create while anything else can serve (R11): a due edit or removal, else a GET.
 local function claim_probe(free)
   if free.all <= 0 or redis.call('ZCARD', leases) > 0 or Store.load_probe(now).token ~= '' then return end
@@ -158,10 +169,15 @@ if pause then
   if not probing then redis.call('DEL', Store.key('pause')) end
 end
 local free = Budget.free(windows, share, now)
-if probing then claim_probe(free) else claim_due(free) end
+if probing then
+  claim_probe(free)
+else
+  claim_due(free)
+  claim_ping(free)
+end
 if #ids > 0 then
   redis.call('RPUSH', claimed, unpack(ids))
   redis.call('PEXPIRE', claimed, lease_ms)
-  Store.count('calls', #ids)
 end
+if #rows > 0 then Store.count('calls', #rows) end
 return answer(strikes)

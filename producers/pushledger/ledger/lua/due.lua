@@ -6,7 +6,7 @@ local function head_of(name, id)
 end
 
 -- When the next due message may be sent, by its priority's part of the budget.
-local function next_due(free)
+function Due.messages_at(free)
   local next_at = nil
   for _, priority in ipairs(PRIORITIES) do
     local at = head_of('due', priority)
@@ -26,7 +26,13 @@ local function after_pause(next_at, pause, lease, now)
 end
 
 function Due.next_in(windows, share, now)
-  local next_at, lease, pause = next_due(Budget.free(windows, share, now)), head_of('leases'), Budget.pause(now)
+  local free = Budget.free(windows, share, now)
+  local next_at, ping_at = Due.messages_at(free), Presence.next_at()
+  local lease, pause = head_of('leases'), Budget.pause(now)
+  if ping_at then
+    ping_at = math.max(ping_at, free.common_at or 0)
+    next_at = math.min(next_at or ping_at, ping_at)
+  end
   if next_at and pause then next_at = after_pause(next_at, pause, lease, now) end
   if lease then next_at = math.min(next_at or lease, lease) end
   if not next_at then return -1 end

@@ -273,8 +273,8 @@ function Message.as_claimed(m)
   local seen = Message.new({ kind = m.call_kind, wish = 'show', target = m.target, message_id = m.call_id,
     text = m.call_text ~= '' and m.call_text or m.text, text_digest = m.call_digest, revision = m.call_revision,
     attempts = m.attempts, failing_since = m.failing_since, waiting_since = m.waiting_since })
-  if m.call == 'probe' then
-    seen.wish = 'probe'
+  if m.call == 'probe' or m.call == 'ping' then
+    seen.wish = m.call
     return seen
   end
   local doomed = m.call_kind .. ' ' .. m.call_id

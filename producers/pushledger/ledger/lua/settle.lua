@@ -1,8 +1,8 @@
 --[[ Hand back what came of one call.
   KEYS[1] account prefix
-  ARGV    now ('' = the server's clock), local id, token, windows, number of outcome fields, outcome fields …,
+  ARGV    now ('' = the server's clock), local id ('' for a call that belongs to no message), token, windows, number of outcome fields, outcome fields …,
           policy fields …
-  Outcome fields: kind, message_id, call_kind, status, error, summary, retry_in, attempt, give_up (Message.settle)
+  Outcome fields: kind, message_id, call_kind, agent (that was pinged), status, error, summary, retry_in, attempt, give_up (Message.settle)
           and pause_for, pause_reason, trouble, pause_after (of the account; the pause begins when trouble was
           met that often in a row), remaining, reset_in (what the API said is left).
   Returns {'settled' | 'stale' | 'late', state}.
@@ -13,9 +13,10 @@ local now, id, token, windows = Store.now(ARGV[1]), ARGV[2], ARGV[3], Budget.win
 local outcome_end = 5 + tonumber(ARGV[5])
 local outcome = Store.table({ unpack(ARGV, 6, outcome_end) })
 local policy = Store.policy({ unpack(ARGV, outcome_end + 1) })
-local is_probe = id == ''
-if not is_probe then Store.make_room(id) end
-local m = is_probe and Store.load_probe(now) or Store.load(id)
+local is_message = id ~= ''
+if is_message then Store.make_room(id) end
+local is_errand = not is_message and Budget.end_errand(token)
+local m = is_message and Store.load(id) or Store.load_probe(now)
 local current, passed = m.token == token, Store.key('passed')
 local account_refused = outcome.status == '401' or outcome.status == '402' or outcome.status == '403'
 
@@ -43,7 +44,9 @@ local function settle_account()
   end
 end
 
-if current and is_probe then
+if is_errand then
+  if outcome.agent ~= '' then Presence.settle(outcome.agent, outcome, now) end
+elseif current and not is_message then
   redis.call('DEL', Store.key('probe'))
 elseif current then
   settle_message()
@@ -52,7 +55,7 @@ elseif outcome.kind == 'confirmed' and outcome.message_id ~= '' and m.state ~= '
   Store.save(m, policy, now)
 end
 Budget.ended(windows, token, outcome.kind == 'unsent' and outcome.status == '', now)
-if not current then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
+if not current and not is_errand then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
 Store.count('outcome_' .. outcome.kind)
 settle_account()
 return { 'settled', m.state }

@@ -15,7 +15,9 @@
   budget         hash     what the API says is left         wake     string   a wake-up is under way
   claim:<id>     list     ids of one claim, for its replay   stats    hash     counters
   probe          hash     a probing GET in the air            turn     string   counts claims, for patience
-  passed         string   counts answers that were no refusal of the account ]]
+  passed         string   counts answers that were no refusal of the account
+  errands        zset     token of a call that belongs to no message, by its lease's end
+  presence, agents, paced   agents that are kept online, see presence.lua ]]
 local PREFIX = KEYS[1]
 local PRIORITIES = { 'high', 'normal', 'low' }
 local STATES = { 'retrying', 'held', 'failed', 'expired', 'deleted', 'delivered' }
@@ -194,7 +196,7 @@ end
 function Store.policy(flat)
   local policy = Store.table(flat)
   for _, name in ipairs({ 'retention', 'tombstone', 'timeline', 'timeline_length', 'settle_delay', 'max_claims', 'failed',
-    'fold_for', 'lane_wait', 'max_backlog', 'patience' }) do
+    'fold_for', 'lane_wait', 'max_backlog', 'patience', 'ping_every' }) do
     policy[name] = tonumber(policy[name])
   end
   return policy
