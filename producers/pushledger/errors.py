@@ -115,13 +115,16 @@ class BacklogFull(RefusedJob):
 
 
 class RefusedDecision(PushledgerError):
-    """A retry, resend, resolve or discard does not fit the state of the message; nothing was changed."""
+    """A retry, resend, resolve, discard or repair does not fit the state of the message; nothing was changed."""
 
     _RULES: ClassVar[dict[str, str]] = {
         "not_failed": "only a failed or expired message can be retried",
         "not_held": "only a held message can be resent or resolved",
         "nothing_to_send": "the message shall be gone, so there is nothing to send; resolve or discard it",
         "not_at_rest": "only a failed, expired or held message can be discarded",
+        "changed": "the message has changed since it was read; verify it again",
+        "not_delivered": "only a delivered message can be repaired; retry, resend, resolve or discard it",
+        "text_not_kept": "its text is not kept any more (PUSHLEDGER_RETENTION); update or upsert it",
     }
 
     def __init__(self, local_id: str, decision: str, reason: str) -> None:

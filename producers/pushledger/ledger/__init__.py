@@ -1,6 +1,7 @@
 """The ledger: the only room that touches Redis."""
 
 from pushledger.ledger.account import Account, Pause, waiting_for
+from pushledger.ledger.belief import Belief
 from pushledger.ledger.deliveries import (
     AccountPause,
     Budget,
@@ -22,6 +23,7 @@ __all__ = [
     "Account",
     "AccountPause",
     "AsyncLedger",
+    "Belief",
     "Budget",
     "Claim",
     "Claimed",

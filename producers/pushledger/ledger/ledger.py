@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.jobs import Adoption, Job
 from pushledger.ledger.account import Account
+from pushledger.ledger.belief import Belief
 from pushledger.ledger.connection import AsyncConnection, Connection
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Drawn, Settled, Settlement
 from pushledger.ledger.digests import digest
@@ -260,6 +262,33 @@ class AsyncLedger:
     async def presences(self) -> list[Presence]:
         """All agents that are kept online."""
         return await self._connection.run(self._exchanges.presences())
+
+    async def belief(self, local_id: str) -> Belief | None:
+        """What the ledger believes that the API shows of a message; None for an unknown id."""
+        return await self._connection.run(self._exchanges.belief(local_id))
+
+    async def digest(self, text: str) -> str:
+        """The digest under which the ledger keeps a text."""
+        return digest(await self.digest_key(), text)
+
+    async def repair(
+        self, local_id: str, belief: Belief, finding: Literal["differs", "gone"], seen_digest: str
+    ) -> Decided:
+        """Bring a message back to what it should show; raises RefusedDecision when it cannot be, or has moved on."""
+        fields = self._exchanges.repair_fields(belief, finding, seen_digest)
+        return await self.decide("repair", local_id, fields)
+
+    async def shown_ids(self) -> AsyncIterator[str]:
+        """The local ids of all messages whose id at the API is known; one that changes meanwhile may come twice."""
+        cursor = -1
+        while cursor:
+            cursor, page = await self._connection.run(self._exchanges.entries_page(max(cursor, 0)))
+            for local_id in page:
+                yield local_id
+
+    async def ids(self, state: State, limit: int) -> list[str]:
+        """The local ids of messages in a state."""
+        return await self._connection.run(self._exchanges.ids(state, limit))
 
     async def draw(self, token: str, budget: Budget, lease: timedelta, polite: bool) -> Drawn:
         """Draw one call for a reading; ``polite`` lets every message that can be sent go first."""

@@ -11,7 +11,7 @@ __all__ = ["Script", "script"]
 
 _STORE = ("message", "store", "lane")
 _LIBRARIES = {
-    **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt"), (*_STORE, "operation")),
+    **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt", "repair"), (*_STORE, "operation")),
     **dict.fromkeys(("claim", "wake", "draw"), (*_STORE, "budget", "presence", "due")),
     "settle": (*_STORE, "budget", "presence"),
     **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),

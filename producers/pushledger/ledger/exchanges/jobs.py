@@ -19,6 +19,7 @@ from pushledger.errors import (
     UnknownLocalId,
 )
 from pushledger.jobs import Adoption, Create, Delete, Job, Update, Upsert, version_number
+from pushledger.ledger.belief import Belief
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AccountExchange
@@ -46,7 +47,7 @@ class Recorded:
 
 
 RecordResult = Recorded | RefusedJob
-Decision = Literal["retry", "resend", "resolve", "discard", "adopt"]
+Decision = Literal["retry", "resend", "resolve", "discard", "adopt", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,18 @@ class JobExchanges(AccountExchange):
             "lane": digest(key, found.visitor_id) if found.visitor_id else "",
             "text_digest": digest(key, found.text) if found.text else "",
             "version": version_number(found.version),
+        }
+
+    def repair_fields(
+        self, belief: Belief, finding: Literal["differs", "gone"], seen_digest: str
+    ) -> dict[str, Argument]:
+        """The fields under which a message is brought back to what it should show."""
+        return {
+            "finding": finding,
+            "message_id": belief.message_id,
+            "revision": belief.revision,
+            "seen_digest": seen_digest,
+            "life": secrets.token_hex(6),
         }
 
     def forget(self, local_id: str) -> Exchange[bool]:

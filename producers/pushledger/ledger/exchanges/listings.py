@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+from pushledger.ledger.belief import Belief, belief_of_entry, belief_of_record
 from pushledger.ledger.exchange import Command, Exchange, Reply
 from pushledger.ledger.exchanges.of_account import AccountExchange
 from pushledger.ledger.exchanges.replies import items, pairs
@@ -33,6 +34,18 @@ class ListingExchanges(AccountExchange):
 
         def read(replies: Sequence[Reply]) -> list[Message | None]:
             return [_message(i, replies[2 * n], replies[2 * n + 1]) for n, i in enumerate(local_ids)]
+
+        return Exchange(commands, read)
+
+    def belief(self, local_id: str) -> Exchange[Belief | None]:
+        """What the ledger believes that the API shows of a message; None for an unknown id."""
+        commands = (Command(("HGETALL", self.keys.message(local_id))), Command(("HGET", self.keys.map, local_id)))
+
+        def read(replies: Sequence[Reply]) -> Belief | None:
+            record, entry = pairs(replies[0]), replies[1]
+            if record.get("state"):
+                return belief_of_record(record)
+            return belief_of_entry(str(entry)) if entry is not None else None
 
         return Exchange(commands, read)
 

@@ -482,6 +482,37 @@ function Message.discard(m, _, policy, now)
   return m.state
 end
 
+--[[ The API was read, and shows something else than the ledger believes: bring it back. Nothing is done when the
+  message has moved on since. A copy that is gone is sent anew as a new life, if text and target are kept still; if not,
+  the message is failed, and the shop's next create or upsert begins it. A text that the ledger does not know (of an
+  adopted message) is taken as it is shown. ]]
+function Message.repair(m, seen, policy, now)
+  if m.state == '' then return nil, 'unknown_local_id' end
+  if m.message_id ~= seen.message_id or m.revision ~= seen.revision then return nil, 'changed' end
+  if m.state ~= 'delivered' then return nil, 'not_delivered' end
+  local is_known = m.text_digest ~= ''
+  if seen.finding == 'differs' and is_known and m.text == '' then return nil, 'text_not_kept' end
+  note(m, 'repair', seen.finding)
+  if seen.finding == 'differs' and not is_known then
+    m.text_digest, m.shown_digest = seen.seen_digest, seen.seen_digest
+    return m.state
+  end
+  if seen.finding == 'differs' then
+    m.shown_digest = seen.seen_digest
+  else
+    m.life_over = '1'
+    if m.text == '' or m.target == '' then
+      Message.fail(m, 'gone', now)
+      return m.state
+    end
+    begin_life(m, { life = seen.life, kind = m.kind, target = m.target, target_digest = m.target_digest, lane = m.lane,
+      max_resends = m.max_resends })
+  end
+  m.waiting_since, m.expires_at, m.not_before = now, '', ''
+  Message.rest(m, policy, now)
+  return m.state
+end
+
 --[[ Take a message under the ledger that exists already. Its target may be unknown (''): then any target is taken
   for it later. Its text may be unknown too, and is then edited with the first update, whatever that says. ]]
 function Message.adopt(m, found, policy, now)

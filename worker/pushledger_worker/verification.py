@@ -1,0 +1,197 @@
+"""Reading back: does the API show what the ledger believes? Each reading is a call of the account's budget."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pushledger.errors import RefusedDecision, UnknownLocalId
+from pushledger.ledger import AsyncLedger, Belief, Claimed, Drawn
+from pushledger.message import State
+
+from pushledger_worker.answer import Answer
+from pushledger_worker.api import Api
+from pushledger_worker.api_key import ApiKey
+from pushledger_worker.delivery import DeliveryOptions, Performer
+from pushledger_worker.finding import Finding, compare, remedy, shown_text, unreadable, why_unread
+from pushledger_worker.plan import Probe
+from pushledger_worker.process import boot_clock, delivery_options
+from pushledger_worker.settings import WorkerSettings
+from pushledger_worker.verdict import Standing, verdict
+
+__all__ = ["Verification", "Verified", "open_verification"]
+
+MOST_IN_A_STATE = 100_000
+_REASONS = {
+    "budget": "the budget is spent",
+    "paused": "the account is paused",
+    "messages": "messages that can be sent go first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found of one message. ``detail`` says why nothing could be read, ``remedy`` what would set it right, and
+    ``repaired`` the state that a repair brought, None if there was none."""
+
+    local_id: str
+    finding: Finding
+    message_id: str | None
+    remedy: str
+    detail: str
+    repaired: State | None
+    cost_a_call: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that was drawn, and the latest time on the clock to send it (R4)."""
+
+    claimed: Claimed
+    send_by: float
+
+
+class Verification:
+    """Compares the API with the ledger, message by message.
+
+    ``said`` hears why a reading waits, and how long: for the budget, a pause, or messages that go first.
+    """
+
+    def __init__(
+        self,
+        ledger: AsyncLedger,
+        api: Performer,
+        options: DeliveryOptions,
+        clock: Callable[[], float] = boot_clock,
+        said: Callable[[Drawn], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._options = options
+        self._clock = clock
+        self._said = said
+
+    async def verify(self, local_id: str, *, repair: bool = False, wait: timedelta, polite: bool = False) -> Verified:
+        """Read one message, and set right what is not as it should be if ``repair`` is asked for.
+
+        Waits at most so long for a free call; ``polite`` lets every message that can be sent go first. Raises
+        UnknownLocalId and LedgerUnavailable.
+        """
+        belief = await self._ledger.belief(local_id)
+        if belief is None:
+            raise UnknownLocalId(local_id)
+        if finding := unreadable(belief):
+            return _verified(local_id, belief, finding)
+        drawn = await self._draw(belief, wait, polite)
+        if isinstance(drawn, Drawn):
+            seconds = math.ceil(drawn.wait.total_seconds())
+            return _verified(local_id, belief, "unread", f"no call is free for {seconds} s: {_REASONS[drawn.reason]}")
+        answer = await self._read(drawn)
+        text = shown_text(answer)
+        seen = await self._ledger.digest(text) if text is not None else ""
+        finding = compare(belief, answer, seen)
+        if finding == "unread":
+            return _verified(local_id, belief, finding, why_unread(answer), cost_a_call=True)
+        if finding != "same" and await self._ledger.belief(local_id) != belief:
+            return _verified(local_id, belief, "moving", cost_a_call=True)
+        repaired = await self._repair(local_id, belief, finding, seen) if repair else None
+        return _verified(local_id, belief, finding, repaired=repaired, cost_a_call=True)
+
+    async def _draw(self, belief: Belief, wait: timedelta, polite: bool) -> _Call | Drawn:
+        """Draw a call, waiting if need be; without one, what it waits for."""
+        token, ends = f"reading.{secrets.token_hex(8)}", self._clock() + wait.total_seconds()
+        while True:
+            asked_at = self._clock()
+            drawn = await self._ledger.draw(token, self._options.budget, self._options.lease, polite)
+            if drawn.drawn:
+                send_within = self._options.lease - self._options.call_timeout
+                return _Call(_errand(token, belief), asked_at + send_within.total_seconds())
+            if self._clock() + drawn.wait.total_seconds() > ends:
+                return drawn
+            self._said(drawn)
+            # Not for all of it: a window may free a call earlier than it was told, and a pause may be ended.
+            await asyncio.sleep(min(drawn.wait.total_seconds(), 5.0))
+
+    async def _read(self, drawn: _Call) -> Answer:
+        call = Probe(drawn.claimed.kind, drawn.claimed.message_id)
+        answer = await self._api.perform(call, drawn.send_by)
+        standing = Standing(attempts=0, failing_for=timedelta(0), strikes=0)
+        settlement = verdict(call, answer, standing, self._options.limits)
+        await self._ledger.settle([(drawn.claimed, settlement)], self._options.budget)
+        return answer
+
+    async def _repair(self, local_id: str, belief: Belief, finding: Finding, seen: str) -> State | None:
+        if finding not in ("differs", "gone"):
+            return None
+        try:
+            return (await self._ledger.repair(local_id, belief, finding, seen)).state
+        except RefusedDecision:  # what a person has to do instead stands in the remedy
+            return None
+
+    async def walk(self, state: State, after: str = "") -> list[str]:
+        """The local ids of messages in a state, in order, those up to ``after`` left out.
+
+        Delivered ones are all those whose id at the API is known.
+        """
+        if state == "delivered":
+            found = {local_id async for local_id in self._ledger.shown_ids()}
+        else:
+            found = set(await self._ledger.ids(state, MOST_IN_A_STATE))
+        return sorted(local_id for local_id in found if local_id > after)
+
+
+def _errand(token: str, belief: Belief) -> Claimed:
+    return Claimed(
+        local_id="",
+        token=token,
+        kind=belief.kind,
+        wish="probe",
+        text="",
+        text_digest="",
+        target="",
+        message_id=belief.message_id,
+        shown_digest="",
+        doomed=(),
+        revision=0,
+        attempts=0,
+        failing_for=timedelta(0),
+        waiting_for=timedelta(0),
+    )
+
+
+def _verified(
+    local_id: str,
+    belief: Belief,
+    finding: Finding,
+    detail: str = "",
+    repaired: State | None = None,
+    cost_a_call: bool = False,
+) -> Verified:
+    return Verified(
+        local_id=local_id,
+        finding=finding,
+        message_id=belief.message_id or None,
+        remedy=remedy(belief, finding),
+        detail=detail,
+        repaired=repaired,
+        cost_a_call=cost_a_call,
+    )
+
+
+@asynccontextmanager
+async def open_verification(
+    settings: WorkerSettings, said: Callable[[Drawn], None] = lambda _: None
+) -> AsyncIterator[Verification]:
+    """A verification with connections of its own, for as long as the context lasts."""
+    ledger = AsyncLedger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
+    key = ApiKey(settings.api_key, settings.api_key_file).current
+    async with Api(settings.api_url, key, settings.call_timeout, 1, boot_clock) as api:
+        try:
+            yield Verification(ledger, api, delivery_options(settings), said=said)
+        finally:
+            await ledger.close()

@@ -1,0 +1,101 @@
+"""The verb that reads messages back from the API."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TypedDict, Unpack
+
+import click
+from pushledger.ledger import Drawn
+from pushledger.message import STATES, State
+from pushledger.output import cell, print_json
+from pushledger.parameters import JSON, duration_of, utf_8
+from pushledger.terminal import printable
+
+from pushledger_worker.settings import WorkerSettings
+from pushledger_worker.verification import Verified, open_verification
+
+__all__ = ["verify"]
+
+_WAIT_FOR_ONE = timedelta(seconds=10)
+_WAIT_IN_A_WALK = timedelta(hours=1)
+
+
+class _Options(TypedDict):
+    calls: int
+    after: str
+    repair: bool
+    wait: timedelta | None
+
+
+@click.command()
+@click.argument("local_id", required=False, callback=utf_8)
+@click.option("--all-state", "state", type=click.Choice(STATES), help="Read all messages in this state instead.")
+@click.option("--calls", default=20, show_default=True, type=click.IntRange(1), help="A walk: so many calls at most.")
+@click.option("--after", default="", metavar="ID", callback=utf_8, help="A walk: go on after this local id.")
+@click.option("--repair", is_flag=True, help="Set right what the API shows otherwise.")
+@click.option("--wait", metavar="10s", callback=duration_of, help="For a free call. [default: 10s; in a walk 1h]")
+@JSON
+def verify(local_id: str | None, state: State | None, as_json: bool, **options: Unpack[_Options]) -> None:
+    """Compare what the API shows with what the ledger believes: same, differs, gone.
+
+    Each reading is one call of the account's budget; a walk lets every message that can be sent go first. Exits with 1
+    when something is not as it should be, or could not be read. Needs the worker's settings: the key and the address.
+    """
+    if (local_id is None) == (state is None):
+        raise click.UsageError("Give either LOCAL_ID or --all-state.")
+    found = asyncio.run(_walk(state, options) if state else _verify_one(local_id or "", options))
+    if as_json:
+        documents = [asdict(verified) for verified in found]
+        print_json(documents[0] if local_id is not None else documents)
+    else:
+        _print(found)
+    if any(verified.finding not in ("same", "moving") and verified.repaired is None for verified in found):
+        sys.exit(1)
+
+
+def _print(found: list[Verified]) -> None:
+    for verified in found:
+        done = f"repaired: {verified.repaired}" if verified.repaired else verified.remedy
+        why = f" ({cell(verified.detail)})" if verified.detail else ""
+        click.echo(f"{printable(verified.local_id)}: {verified.finding.replace('_', ' ')}{why}; {done}")
+    if len(found) > 1:
+        counts = Counter(verified.finding.replace("_", " ") for verified in found)
+        click.echo(", ".join(f"{number} {finding}" for finding, number in counts.most_common()))
+
+
+def _say(drawn: Drawn) -> None:
+    reasons = {"budget": "the next call of the budget", "paused": "the pause", "messages": "messages that go first"}
+    click.echo(f"waiting for {reasons[drawn.reason]}, {cell(drawn.wait)} at most", err=True)
+
+
+async def _verify_one(local_id: str, options: _Options) -> list[Verified]:
+    wait = options["wait"] or _WAIT_FOR_ONE
+    async with open_verification(WorkerSettings(), _say) as verification:
+        return [await verification.verify(local_id, repair=options["repair"], wait=wait)]
+
+
+async def _walk(state: State, options: _Options) -> list[Verified]:
+    found, wait = list[Verified](), options["wait"] or _WAIT_IN_A_WALK
+    async with open_verification(WorkerSettings()) as verification:
+        ids = await verification.walk(state, options["after"])
+        with click.progressbar(length=min(len(ids), options["calls"]), label="reading", file=sys.stderr) as bar:
+            for local_id in ids:
+                verified = await verification.verify(local_id, repair=options["repair"], wait=wait, polite=True)
+                found.append(verified)
+                bar.update(int(verified.cost_a_call))
+                if verified.finding == "unread" or sum(one.cost_a_call for one in found) >= options["calls"]:
+                    break
+    if len(found) < len(ids):
+        _say_where_to_go_on(found, len(ids))
+    return found
+
+
+def _say_where_to_go_on(found: list[Verified], of: int) -> None:
+    read = [verified.local_id for verified in found if verified.finding != "unread"]
+    where = f"--after {printable(read[-1])!r}" if read else "the same command"
+    click.echo(f"{len(read)} of {of} looked at; go on with {where}", err=True)
