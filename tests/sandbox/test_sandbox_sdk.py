@@ -13,9 +13,6 @@ from brevo_sandbox import Rate, Sandbox, Scripted
 from brevo_sandbox.faults import Fault, Kind
 from brevo_sandbox.server import running
 
-# The client asks urllib3 for headers in a way that urllib3 has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders?\\(\\) is deprecated:DeprecationWarning")
-
 AGENT = "d9nKoegKSjmCtyK78"
 DUMMY = {"agent_email": "liz@example.com", "agent_name": "Liz", "received_from": "helpdesk"}
 
