@@ -209,6 +209,18 @@ async def test_a_second_delete_is_404_or_204(connect: Connect, status: int) -> N
     assert sandbox.journal.stats()["effects"] == 2
 
 
+async def test_every_call_may_be_unauthorized_from_now_on(api: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """As when an address is blocked: every operation is 401 until the fault is taken back."""
+    await api.post("/sandbox/faults", json={"kind": "unauthorized", "times": None})
+    for method in ("POST", "GET", "PUT", "DELETE"):
+        for path in (PUSHED, f"{CHAT}/none", "/v3/conversations/agentOnlinePing"):
+            answer = await api.request(method, path, json=ORDER)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert sandbox.journal.stats()["effects"] == 0
+    await api.delete("/sandbox/faults")
+    assert (await api.post(PUSHED, json=ORDER)).status_code == 200
+
+
 async def test_an_error_after_the_effect_may_speak_html(api: httpx.AsyncClient, sandbox: Sandbox) -> None:
     """A body that is a page is sent as one."""
     await api.post("/sandbox/faults", json={"kind": "error_after", "status": 504, "body": "<html>late</html>"})
