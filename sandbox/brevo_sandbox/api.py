@@ -49,7 +49,7 @@ class Api:
             asyncio.get_running_loop().call_later(course.late_after, self._sandbox.carry_out_late, exchange)
         match course.ending:
             case Reply() as reply:
-                await self._send(reply, send)
+                await self._send(exchange, reply, send)
                 return reply.status
             case Hang(seconds):
                 await _hang(seconds, scope, receive)
@@ -57,19 +57,20 @@ class Api:
                 await _drop(abruptly, scope, receive)
         return None
 
-    async def _send(self, reply: Reply, send: Send) -> None:
+    async def _send(self, exchange: Exchange, reply: Reply, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
         if reply.status != 204:
-            headers.append((b"content-type", reply.content_type.encode("latin-1")))
+            if reply.content_type is not None:
+                headers.append((b"content-type", reply.content_type.encode("latin-1")))
             headers.append((b"content-length", b"%d" % len(reply.body)))
-        headers.extend(self._rate_headers(reply))
+        headers.extend(self._rate_headers(exchange, reply))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if reply.status == 204 else reply.body})
 
-    def _rate_headers(self, reply: Reply) -> list[tuple[bytes, bytes]]:
-        quota = self._sandbox.quota()
+    def _rate_headers(self, exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         if not self._sandbox.rules.rate_headers:
             return []
+        quota = self._sandbox.quota(exchange.request)
         limit, remaining, reset = (None, None, None) if quota is None else (quota.limit, quota.remaining, quota.reset)
         if reply.reset is not None:
             limit, remaining, reset = limit or 100, 0, reply.reset

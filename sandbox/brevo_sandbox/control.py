@@ -12,6 +12,7 @@ from brevo_sandbox.faults import Scripted, read_chance, read_scripted
 from brevo_sandbox.rates import parse_rate
 from brevo_sandbox.routes import REST, Below
 from brevo_sandbox.state import Sandbox
+from brevo_sandbox.webhooks import Receiver
 from brevo_sandbox.wire import BadInputError, Fields, Json, dump, load
 
 _READ = frozenset({"GET", "HEAD"})
@@ -26,6 +27,11 @@ def control_routes(sandbox: Sandbox) -> list[BaseRoute]:
         _route("/sandbox/visitors", control.visitors),
         Below("/sandbox/visitors/", request_response(control.visitor), _READ),
         _route("/sandbox/messages", control.messages),
+        _route("/sandbox/say", control.say, "POST"),
+        _route("/sandbox/finish", control.finish, "POST"),
+        _route("/sandbox/agents", control.agents),
+        _route("/sandbox/webhook", control.webhook),
+        _route("/sandbox/webhook", control.set_webhook, "PUT"),
         _route("/sandbox/stats", control.stats),
         _route("/sandbox/faults", control.faults),
         _route("/sandbox/faults", control.set_chances, "PUT"),
@@ -78,6 +84,32 @@ class _Control:
 
     async def messages(self, request: Request) -> Response:
         return _json({"messages": [message.as_stored() for message in self._sandbox.store.messages()]})
+
+    async def say(self, request: Request) -> Response:
+        fields = Fields(load(await request.body()), ("visitorId", "text"))
+        message = self._sandbox.say(_given(fields, "visitorId"), _given(fields, "text"))
+        return _json(message.as_stored(), 201)
+
+    async def finish(self, request: Request) -> Response:
+        visitor_id = _given(Fields(load(await request.body()), ("visitorId",)), "visitorId")
+        if self._sandbox.finish_chat(visitor_id):
+            return _json({"visitorId": visitor_id, "finished": True})
+        return _json({"code": "document_not_found", "message": "this visitor has no conversation going on"}, 404)
+
+    async def agents(self, request: Request) -> Response:
+        now = self._sandbox.clock()
+        return _json({"agents": [presence.as_json(now) for presence in self._sandbox.agents.presences()]})
+
+    async def webhook(self, request: Request) -> Response:
+        return _json(self._sandbox.webhooks.as_json())
+
+    async def set_webhook(self, request: Request) -> Response:
+        fields = Fields(load(await request.body()), ("url", "timeout_seconds"))
+        if not fields.given("url"):
+            raise BadInputError("url is missing")
+        url, seconds = fields.text("url"), fields.number("timeout_seconds")
+        self._sandbox.set_webhook(None if url is None else Receiver(url, 5.0 if seconds is None else seconds))
+        return await self.webhook(request)
 
     async def stats(self, request: Request) -> Response:
         return _json(self._sandbox.journal.stats())
@@ -152,6 +184,13 @@ class _Control:
     async def reset(self, request: Request) -> Response:
         self._sandbox.reset()
         return await self.health(request)
+
+
+def _given(fields: Fields, name: str) -> str:
+    value = fields.text(name)
+    if not value:
+        raise BadInputError(f"{name} is missing")
+    return value
 
 
 def _cursor(written: str) -> int:

@@ -10,11 +10,11 @@ from brevo_sandbox.wire import Json, dump
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, without the rate-limit headers: those depend on when it leaves."""
+    """An answer, without the rate-limit headers: those depend on when it leaves; an empty one may have no type."""
 
     status: int
     body: bytes = b""
-    content_type: str = "application/json"
+    content_type: str | None = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     reset: int | None = None
 

@@ -9,6 +9,7 @@ from brevo_sandbox.messages import Family
 from brevo_sandbox.wire import BadInputError, Json, load
 
 PREFIX = "/v3"
+_PING = f"{PREFIX}/conversations/agentOnlinePing"
 _FAMILIES = {f"{PREFIX}/conversations/{family.value}": family for family in Family}
 _SECRET_HEADERS = frozenset({"api-key", "partner-key", "authorization", "proxy-authorization", "cookie"})
 _SHORTEST_KEY_WITH_A_TAIL = 12
@@ -22,8 +23,15 @@ class Target:
     message_id: str | None
 
 
-def find_target(path: str) -> Target | None:
+@dataclass(frozen=True, slots=True)
+class PingTarget:
+    """The online state of an agent, whom the body names."""
+
+
+def find_target(path: str) -> Target | PingTarget | None:
     """Read a decoded path; an id may hold any character, slashes included."""
+    if path in (_PING, f"{_PING}/"):
+        return PingTarget()
     for collection, family in _FAMILIES.items():
         if path in (collection, f"{collection}/"):
             return Target(family, None)
@@ -43,7 +51,7 @@ class Incoming:
     body: bytes
     readable: bool
     document: Json
-    target: Target | None
+    target: Target | PingTarget | None
 
     @classmethod
     def read(cls, method: str, path: str, query: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Incoming:
@@ -77,6 +85,23 @@ class Incoming:
     def visitor_id(self) -> str | None:
         """The visitor it names, when it names one."""
         return self._field("visitorId")
+
+    @property
+    def family(self) -> str:
+        """The kind of resource it is about, by its path segment; empty where there is none."""
+        match self.target:
+            case Target(family, _):
+                return family.value
+            case PingTarget():
+                return "agentOnlinePing"
+            case None:
+                return ""
+
+    @property
+    def route(self) -> str:
+        """Its method and the pattern of its path, as `GET pushedMessages/{id}`."""
+        one = isinstance(self.target, Target) and self.target.message_id is not None
+        return f"{self.method} {self.family}{'/{id}' if one else ''}"
 
     def open_headers(self) -> dict[str, str]:
         """Show its headers, those that grant access left out."""

@@ -1,58 +1,38 @@
-"""A chat message as the API shows it, and the names the API takes from a fixed cast."""
+"""A chat message as the API shows it."""
 
 from __future__ import annotations
 
-import hashlib
 import html
-import random
-import string
 from dataclasses import dataclass
 from enum import StrEnum
-from zlib import crc32
 
+from brevo_sandbox.agents import Agent
+from brevo_sandbox.rules import HtmlText, Rules
 from brevo_sandbox.wire import Json
 
-ALPHABET = string.ascii_letters + string.digits
-ID_LENGTH = 17
-AGENT_NAMES = ("Liz", "Julia", "Marco", "Aïcha", "Tom", "Ines", "Noor", "Pavel")
-
-_system_random = random.SystemRandom()
+_NEVER_TRUE_HERE = {"isTrigger": False, "isMissed": False, "isMissedByVisitor": False, "isBot": False}
 
 
 class Family(StrEnum):
     """A kind of message with operations of its own; the value is its path segment."""
 
     PUSHED = "pushedMessages"
-
-
-def new_id() -> str:
-    """Make an id no earlier run can have given out: a caller may still hold ids from before a restart."""
-    return "".join(_system_random.choices(ALPHABET, k=ID_LENGTH))
-
-
-def agent_of_group(group_id: str) -> str:
-    """Name the agent who speaks for a group, always the same one."""
-    digest = hashlib.sha256(group_id.encode("utf-8", "surrogatepass")).digest()
-    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:ID_LENGTH])
-
-
-def agent_name(agent_id: str) -> str:
-    """Give an agent the name the visitor sees."""
-    return AGENT_NAMES[crc32(agent_id.encode("utf-8", "surrogatepass")) % len(AGENT_NAMES)]
+    CHAT = "messages"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message in a visitor's chat; times are Unix milliseconds."""
+    """One message in a visitor's chat, by an agent or, without one, by the visitor; times are Unix milliseconds."""
 
     id: str
     family: Family
     visitor_id: str
     text: str
-    agent_id: str
+    agent: Agent | None
     created_at: int
     edited_at: int | None = None
     deleted_at: int | None = None
+    received_from: str | None = None
 
     @property
     def shown(self) -> bool:
@@ -64,35 +44,72 @@ class Message:
         """Whether its text was ever replaced."""
         return self.edited_at is not None
 
-    def as_answer(self) -> dict[str, Json]:
+    @property
+    def pushed(self) -> bool:
+        """Whether it is an automated message."""
+        return self.family is Family.PUSHED
+
+    @property
+    def type(self) -> str:
+        """Whose side it is from, in the API's words."""
+        return "visitor" if self.agent is None else "agent"
+
+    def as_answer(self, rules: Rules) -> dict[str, Json]:
         """Show it the way the API answers."""
-        return {
+        answer: dict[str, Json] = {
             "id": self.id,
-            "type": "agent",
-            "isPushed": self.family is Family.PUSHED,
+            "type": self.type,
+            "isPushed": self.pushed,
             "text": self.text,
-            "html": html.escape(self.text, quote=False).replace("\n", "<br>"),
+            "html": self._html(rules),
             "visitorId": self.visitor_id,
-            "agentId": self.agent_id,
-            "agentName": agent_name(self.agent_id),
             "createdAt": self.created_at,
         }
+        if self.agent is not None:
+            answer["agentId"] = self.agent.id
+            answer["agentName"] = self.agent.name
+        if self.received_from is not None:
+            answer["receivedFrom"] = self.received_from
+        if rules.false_flags:
+            answer.update(_NEVER_TRUE_HERE)
+        elif not self.pushed:
+            del answer["isPushed"]
+        return answer
+
+    def as_event(self, rules: Rules) -> dict[str, Json]:
+        """Show it the way a webhook does, which names the visitor elsewhere."""
+        event = self.as_answer(rules)
+        del event["visitorId"]
+        return event | {"rawUnsafeHtml": self.text.replace("\n", "<br>")}
 
     def as_seen(self) -> dict[str, Json]:
         """Show what the visitor sees of it."""
-        return {"id": self.id, "text": self.text, "createdAt": self.created_at, "edited": self.edited}
+        return {
+            "id": self.id,
+            "type": self.type,
+            "text": self.text,
+            "createdAt": self.created_at,
+            "edited": self.edited,
+        }
 
     def as_stored(self) -> dict[str, Json]:
         """Show everything kept about it."""
         return {
             "id": self.id,
             "family": self.family.value,
+            "type": self.type,
             "visitorId": self.visitor_id,
             "text": self.text,
-            "agentId": self.agent_id,
+            "agentId": None if self.agent is None else self.agent.id,
+            "receivedFrom": self.received_from,
             "createdAt": self.created_at,
             "editedAt": self.edited_at,
             "deletedAt": self.deleted_at,
             "edited": self.edited,
             "deleted": not self.shown,
         }
+
+    def _html(self, rules: Rules) -> str:
+        if rules.html_text is HtmlText.INTERPRET:
+            return self.text
+        return html.escape(self.text, quote=False).replace("\n", "<br>")

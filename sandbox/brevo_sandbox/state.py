@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
+from brevo_sandbox.agents import Agents
+from brevo_sandbox.conversations import Conversations, Happening
 from brevo_sandbox.endings import Drop, Ending, Hang, Reply, refusal
+from brevo_sandbox.events import event_body
 from brevo_sandbox.faults import LONGEST_HANG, Chance, End, Fault, Faults, Kind, Verdict
-from brevo_sandbox.incoming import Incoming
+from brevo_sandbox.ids import new_id
+from brevo_sandbox.incoming import Incoming, Target
 from brevo_sandbox.journal import Journal
-from brevo_sandbox.messages import new_id
+from brevo_sandbox.messages import Family, Message
 from brevo_sandbox.operations import Operations
-from brevo_sandbox.rates import Quota, Rate, Window
-from brevo_sandbox.rules import Rules
+from brevo_sandbox.rates import Buckets, Quota, Rate
+from brevo_sandbox.repeats import Repeats
+from brevo_sandbox.rules import Bucket, LimitBody, Rules, WindowType
 from brevo_sandbox.store import Store
+from brevo_sandbox.webhooks import Receiver, Webhooks
+from brevo_sandbox.wire import BadInputError
 
-_TOO_MANY = refusal(429, "too_many_requests", "The expected rate limit is exceeded.")
+_HTML_TOO_MANY = b"<html><head><title>429 Too Many Requests</title></head><body>429 Too Many Requests</body></html>"
+_TOO_MANY = {
+    LimitBody.CODE: refusal(429, "too_many_requests", "The expected rate limit is exceeded."),
+    LimitBody.EMPTY_OBJECT: Reply(429, b"{}"),
+    LimitBody.HTML: Reply(429, _HTML_TOO_MANY, "text/html; charset=utf-8"),
+}
+_REPEATED = refusal(400, "duplicate_request", "The same request came again too soon.")
 _NO_KEY = refusal(401, "unauthorized", "authentication not found in headers")
 _WRONG_KEY = refusal(401, "unauthorized", "Key not found")
 _BEFORE_EFFECT = frozenset(
@@ -72,8 +85,11 @@ class Sandbox:
         dice: Callable[[int | None], Random] = Random,
         ids: Callable[[], str] = new_id,
         journal_size: int = 100_000,
+        webhooks_anywhere: bool = False,
     ) -> None:
         self.clock = clock
+        self._webhooks_anywhere = webhooks_anywhere
+        self.webhooks = Webhooks(clock)
         self._ids = ids
         self._dice = dice
         self._journal_size = journal_size
@@ -89,7 +105,12 @@ class Sandbox:
     def reset(self) -> None:
         """Forget every message and request, and return to the settings of the start."""
         rate, chances, seed, keys, rules = self._at_start
+        self.webhooks.close()
+        self.webhooks = Webhooks(self.clock)
         self.store = Store()
+        self.agents = Agents()
+        self._conversations = Conversations(self.store)
+        self._repeats = Repeats()
         self.journal = Journal(self._journal_size)
         self.faults = Faults(chances, seed, self._dice)
         self.keys = keys
@@ -99,25 +120,55 @@ class Sandbox:
     @property
     def rate(self) -> Rate | None:
         """The rate limit in force."""
-        return None if self._window is None else self._window.rate
+        return None if self._buckets is None else self._buckets.rate
 
     def set_rate(self, rate: Rate | None) -> None:
-        """Put another rate limit in force, with a fresh window."""
-        self._window = None if rate is None else Window(rate, count_refused=self.rules.count_refused)
+        """Put another rate limit in force, with fresh windows."""
+        rules = self.rules
+        sliding = rules.window is WindowType.SLIDING
+        self._buckets = None if rate is None else Buckets(rate, sliding=sliding, count_refused=rules.count_refused)
 
     def set_rules(self, rules: Rules) -> None:
-        """Turn switches; the window that is running goes on."""
-        self.rules = rules
-        if self._window is not None:
-            self._window.count_refused = rules.count_refused
+        """Turn switches; windows that are running go on, unless they are of another kind from here on."""
+        before, self.rules = self.rules, rules
+        if self._buckets is None:
+            return
+        if (before.bucket, before.window) != (rules.bucket, rules.window):
+            self.set_rate(self._buckets.rate)
+        self._buckets.count_refused(rules.count_refused)
+
+    def set_webhook(self, receiver: Receiver | None) -> None:
+        """Tell a receiver of every event from here on, or nobody with None; `BadInputError` if it is not loopback."""
+        if receiver is not None and not (self._webhooks_anywhere or receiver.loopback):
+            raise BadInputError("url: only this machine may be called, unless the sandbox was started to call any")
+        self.webhooks.receiver = receiver
 
     def set_keys(self, keys: Iterable[str] | None) -> None:
         """Accept only these keys from here on, or any with None."""
         self.keys = None if keys is None else frozenset(keys)
 
-    def quota(self) -> Quota | None:
-        """Tell what the rate limit still allows; None when nothing is limited."""
-        return None if self._window is None else self._window.quota(self.clock())
+    def quota(self, request: Incoming | None = None) -> Quota | None:
+        """Tell what the rate limit still allows for calls like this one, or where it is tightest; None without one."""
+        if self._buckets is None:
+            return None
+        if request is None:
+            return self._buckets.tightest(self.clock())
+        return self._buckets.quota(self._bucket_of(request), self.clock())
+
+    def say(self, visitor_id: str, text: str) -> Message:
+        """Let a visitor write something."""
+        now = int(self.clock() * 1000)
+        message = Message(self._ids(), Family.CHAT, visitor_id, text, agent=None, created_at=now)
+        self.store.add(message)
+        self._tell_of(message)
+        return message
+
+    def finish_chat(self, visitor_id: str) -> bool:
+        """End a visitor's conversation; False when none is going on."""
+        happening = self._conversations.finish(visitor_id)
+        if happening is not None:
+            self._tell(happening)
+        return happening is not None
 
     def begin(self, request: Incoming) -> Exchange:
         """Let a request in or turn it away, and decide what befalls it."""
@@ -129,8 +180,10 @@ class Sandbox:
             answer = _NO_KEY
         elif self.keys is not None and key not in self.keys:
             answer = _WRONG_KEY
-        elif self._window is not None and not self._window.draw(now):
-            answer = _TOO_MANY
+        elif self._buckets is not None and not self._buckets.draw(self._bucket_of(request), now):
+            answer = _TOO_MANY[self.rules.limit_body]
+        elif self.rules.duplicate_seconds and not self._repeats.draw(request, now, self.rules.duplicate_seconds):
+            answer = _REPEATED
         if answer is not None:
             return Exchange(request, number, self.journal, answer, Verdict())
         verdict = self.faults.strike(request, self._visitor_of(request))
@@ -145,10 +198,10 @@ class Sandbox:
         if fault is None:
             return Course(self._perform(exchange))
         if fault.kind in _BEFORE_EFFECT:
-            return Course(_ending(fault), fault.seconds if fault.kind is Kind.LATE_EFFECT else None)
+            return Course(self._ending(fault), fault.seconds if fault.kind is Kind.LATE_EFFECT else None)
         honest = self._perform(exchange)
         spoilt_nothing = fault.kind is Kind.BAD_BODY and honest.status >= 400
-        return Course(honest if spoilt_nothing else _ending(fault))
+        return Course(honest if spoilt_nothing else self._ending(fault))
 
     def carry_out_late(self, exchange: Exchange) -> None:
         """Give a request the effect its caller no longer waits for, unless all was reset meanwhile."""
@@ -160,22 +213,49 @@ class Sandbox:
         exchange.journal.finish(exchange.number, status, self.clock())
 
     def _perform(self, exchange: Exchange) -> Reply:
-        outcome = Operations(self.store, self.rules, self.clock, self._ids).perform(exchange.request)
+        operations = Operations(self.store, self.agents, self.rules, self.clock, self._ids)
+        outcome = operations.perform(exchange.request)
         exchange.journal.performed(exchange.number, effect=outcome.effect, message_id=outcome.message_id)
+        if outcome.created is not None:
+            self._tell_of(outcome.created)
         return outcome.reply
 
     def _visitor_of(self, request: Incoming) -> str | None:
         target = request.target
-        if target is None or target.message_id is None:
+        if not isinstance(target, Target) or target.message_id is None:
             return request.visitor_id
         message = self.store.recall(target.family, target.message_id)
         return None if message is None else message.visitor_id
 
+    def _bucket_of(self, request: Incoming) -> str:
+        match self.rules.bucket:
+            case Bucket.KEY:
+                return request.header("api-key") or ""
+            case Bucket.FAMILY:
+                return request.family
+            case Bucket.ROUTE:
+                return request.route
+            case _:
+                return ""
+
+    def _tell_of(self, message: Message) -> None:
+        happening = self._conversations.added(message, fragment_after_push=self.rules.fragment_after_push)
+        if happening is not None:
+            self._tell(happening)
+
+    def _tell(self, happening: Happening) -> None:
+        if self.webhooks.receiver is not None:
+            online = self.agents.anybody_online(self.clock())
+            self.webhooks.send(happening.name.value, event_body(happening, self.rules, agent_online=online))
+
+    def _ending(self, fault: Fault) -> Ending:
+        if fault.kind is Kind.RATE_LIMITED:
+            return replace(_TOO_MANY[self.rules.limit_body], reset=fault.reset)
+        return _ending(fault)
+
 
 def _ending(fault: Fault) -> Ending:
     match fault.kind:
-        case Kind.RATE_LIMITED:
-            return Reply(_TOO_MANY.status, _TOO_MANY.body, reset=fault.reset)
         case Kind.UNAUTHORIZED:
             return _WRONG_KEY
         case Kind.REFUSED:
@@ -190,5 +270,5 @@ def _ending(fault: Fault) -> Ending:
             return Drop(abruptly=fault.end is End.RESET)
         case _:
             body = (fault.body or "").encode("utf-8", "replace")
-            kind = "text/html; charset=utf-8" if fault.kind is Kind.HTML_ERROR else "application/json"
-            return Reply(fault.status or 500, body, kind)
+            html = fault.kind is Kind.HTML_ERROR or body.startswith(b"<")
+            return Reply(fault.status or 500, body, "text/html; charset=utf-8" if html else "application/json")

@@ -53,6 +53,10 @@ class Store:
         """Get a message, deleted or not."""
         return self._messages.get((family, message_id))
 
+    def knows(self, visitor_id: str) -> bool:
+        """Tell whether a visitor has a chat, be it one of deleted messages only."""
+        return visitor_id in self._chats
+
     def edit(self, message: Message, text: str, now: int) -> Message:
         """Replace the text; the time of creation and the place in the chat stay."""
         return self._keep(replace(message, text=text, edited_at=now))
@@ -68,6 +72,14 @@ class Store:
     def chat(self, visitor_id: str) -> list[Message]:
         """List what one visitor sees now, oldest first."""
         return [message for message in self._all_of(visitor_id) if message.shown]
+
+    def written_since(self, visitor_id: str, place: int) -> list[Message]:
+        """List what one visitor sees now of the messages after so many of the chat."""
+        return [message for message in self._all_of(visitor_id)[place:] if message.shown]
+
+    def length(self, visitor_id: str) -> int:
+        """Count every message ever put into one visitor's chat."""
+        return len(self._chats.get(visitor_id, ()))
 
     def visitor(self, visitor_id: str) -> Visitor:
         """Sum up one visitor; somebody never heard of has an empty chat."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from brevo_sandbox import Fault, Kind, Rate, Sandbox, Scripted
+from brevo_sandbox import Fault, Kind, Rate, Rules, Sandbox, Scripted
 from brevo_sandbox.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -75,8 +75,8 @@ async def test_a_visitor_sees_what_is_left_and_how_it_reads_now(api: httpx.Async
     assert seen == {
         "id": "visitor-1",
         "messages": [
-            {"id": ids[0], "text": "uno", "createdAt": now, "edited": True},
-            {"id": ids[2], "text": "three", "createdAt": now, "edited": False},
+            {"id": ids[0], "type": "agent", "text": "uno", "createdAt": now, "edited": True},
+            {"id": ids[2], "type": "agent", "text": "three", "createdAt": now, "edited": False},
         ],
     }
     everyone = (await api.get("/sandbox/visitors")).json()["visitors"]
@@ -114,12 +114,7 @@ async def test_settings_change_at_run_time(api: httpx.AsyncClient) -> None:
     """Rate, rules and keys."""
     assert (await api.put("/sandbox/rate", json={"rate": "1/10s"})).json()["rate"] == "1/10s"
     rules = (await api.put("/sandbox/rules", json={"require_sender": False})).json()
-    assert rules == {
-        "require_sender": False,
-        "rate_headers": True,
-        "count_refused": False,
-        "not_found_code": True,
-    }
+    assert rules == Rules().as_json() | {"require_sender": False}
     assert (await api.post(PUSHED, json={"text": "x", "visitorId": "v"})).status_code == 200
     assert (await api.post(PUSHED, json=ORDER)).status_code == 429
     assert (await api.put("/sandbox/keys", json={"keys": ["other"]})).json() == {"any": False, "count": 1}

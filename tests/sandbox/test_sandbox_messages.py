@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from brevo_sandbox import Rules, Sandbox
+from brevo_sandbox.agents import Agent
 from brevo_sandbox.messages import Family, Message
 from brevo_sandbox.testing import ManualClock
 
@@ -34,6 +35,10 @@ async def test_a_create_answers_200_with_the_message(api: httpx.AsyncClient) -> 
     assert message == {
         "type": "agent",
         "isPushed": True,
+        "isTrigger": False,
+        "isMissed": False,
+        "isMissedByVisitor": False,
+        "isBot": False,
         "text": "Order received",
         "html": "Order received",
         "visitorId": "visitor-1",
@@ -171,7 +176,7 @@ async def test_a_404_may_come_without_code(connect: Callable[[Sandbox], httpx.As
 @pytest.mark.parametrize("message_id", ["a/b", "a%2Fb", "a b", "ä\n", "?x=1#y", "a/", "..a", "%"])
 async def test_an_id_may_hold_any_character(api: httpx.AsyncClient, sandbox: Sandbox, message_id: str) -> None:
     """A path is decoded once, no more and no less."""
-    sandbox.store.add(Message(message_id, Family.PUSHED, "v", "text", "a", 1))
+    sandbox.store.add(Message(message_id, Family.PUSHED, "v", "text", Agent("a", "Liz"), 1))
     answer = await api.get(f"{PUSHED}/{quote(message_id, safe='')}")
     assert answer.status_code == 200
     assert answer.json()["id"] == message_id

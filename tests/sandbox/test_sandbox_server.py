@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from brevo_sandbox import Sandbox
+from brevo_sandbox import Rules, Sandbox
 from brevo_sandbox.server import running
 
 COMMAND = (sys.executable, "-m", "brevo_sandbox", "--port", "0", "--rate", "off")
@@ -219,7 +219,18 @@ def test_a_taken_port_is_said_in_a_sentence(origin: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--fault", "nonsense=1"), ("--rate", "often")])
+def test_the_command_line_turns_switches() -> None:
+    """The older options turn theirs as before."""
+    process, line = start("--rule", "bucket=key", "--rule", "longest_text=5", "--without-sender", "--count-refused")
+    origin = line.removeprefix("brevo sandbox ready: ").removesuffix("/v3")
+    changed = {"bucket": "key", "longest_text": 5, "require_sender": False, "count_refused": True}
+    assert httpx.get(f"{origin}/sandbox/rules").json() == Rules().as_json() | changed
+    assert stop(process)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "option", [("--fault", "nonsense=1"), ("--rate", "often"), ("--rule", "bucket=planet"), ("--rule", "unknown=1")]
+)
 def test_a_bad_option_is_said_in_a_sentence(option: tuple[str, str]) -> None:
     """The option is named."""
     done = subprocess.run((*COMMAND, *option), capture_output=True, text=True, timeout=10, check=False)
