@@ -86,7 +86,7 @@ def test_requests_are_the_documented_ones(call: Call, method: str, path: str, bo
     assert (request.method, request.url.raw_path.decode()) == (method, path)
     assert request.headers["api-key"] == "secret-key"
     assert request.headers["accept"] == "application/json"
-    assert request.headers.get("content-type") == (None if body is None else "application/json")
+    assert request.headers["content-type"] == "application/json"
     assert (json.loads(request.content) if request.content else None) == body
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_METHODS = ("POST", "GET", "PUT", "DELETE")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -55,3 +56,29 @@ def test_every_test_that_the_guarantees_name_is_there() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
     present = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert set(re.findall(r"test_\w+\.py", text)) <= present
+
+
+def test_every_operation_of_the_api_is_reached_and_proved() -> None:
+    """The nine rows of docs/api.md have no gap, and each test that they name is there."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if re.match(r"\| `(GET|POST|PUT|DELETE) ", line)]
+    kinds = [f"/conversations/{kind}" for kind in ("pushedMessages", "messages")]
+    nine = {f"{method} {kind}{'' if method == 'POST' else '/{id}'}" for kind in kinds for method in _METHODS}
+    assert {row[0].strip(" `") for row in rows} == {*nine, "POST /conversations/agentOnlinePing"}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    calls = (ROOT / "worker" / "pushledger_worker" / "plan.py").read_text(encoding="utf-8")
+    for operation, call, asked, answer, proof in rows:
+        assert asked.strip(), operation
+        assert f"class {call.strip(' `')}:" in calls
+        assert answer.strip() in {"200", "201", "204"}
+        proofs = re.findall(r"`(test_\w+)`", proof)
+        assert len(proofs) == 3, f"{operation}: on the wire, through workers, by the official client"
+        assert all(f"def {name}(" in code for name in proofs), operation
+
+
+def test_the_examples_of_presence_run(valkey_url: str, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last block of docs/api.md, as it stands."""
+    monkeypatch.setenv("PUSHLEDGER_REDIS_URL", valkey_url)
+    monkeypatch.setenv("PUSHLEDGER_ACCOUNT", account)
+    block = python_blocks(ROOT / "docs" / "api.md")[-1]
+    exec(compile(block, "docs/api.md", "exec"), {"__name__": "api"})

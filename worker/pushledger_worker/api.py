@@ -151,9 +151,8 @@ class Api:
             case Ping(agent):
                 method, path, body = "POST", "agentOnlinePing", agent.encode()
         url = f"{self._base_url}/conversations/{path}"
-        headers = {"api-key": self._key().get_secret_value()}
-        if body is not None:
-            headers["content-type"] = "application/json"
+        # The content type is asked for on every request, with a body or without ("Key concepts" of the reference).
+        headers = {"api-key": self._key().get_secret_value(), "content-type": "application/json"}
         # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
         timeout = httpx.Timeout(None, connect=self._call_timeout / (QUICK_TRIES + 1))
         extensions = {"trace": phase.trace, "timeout": timeout.as_dict()}

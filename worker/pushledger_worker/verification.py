@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from datetime import timedelta
 from pushledger.errors import RefusedDecision, UnknownLocalId
 from pushledger.ledger import AsyncLedger, Belief, Claimed, Drawn
 from pushledger.message import State
+from pushledger.wakeup import WakeUps
 
 from pushledger_worker.answer import Answer
 from pushledger_worker.api import Api
@@ -59,7 +61,8 @@ class _Call:
 class Verification:
     """Compares the API with the ledger, message by message.
 
-    ``said`` hears why a reading waits, and how long: for the budget, a pause, or messages that go first.
+    ``said`` hears why a reading waits, and how long: for the budget, a pause, or messages that go first; ``wake`` is
+    called when a repair shall be delivered and no wake-up is under way.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Verification:
         options: DeliveryOptions,
         clock: Callable[[], float] = boot_clock,
         said: Callable[[Drawn], None] = lambda _: None,
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._api = api
         self._options = options
         self._clock = clock
         self._said = said
+        self._wake = wake
 
     async def verify(self, local_id: str, *, repair: bool = False, wait: timedelta, polite: bool = False) -> Verified:
         """Read one message, and set right what is not as it should be if ``repair`` is asked for.
@@ -129,9 +134,12 @@ class Verification:
         if finding not in ("differs", "gone"):
             return None
         try:
-            return (await self._ledger.repair(local_id, belief, finding, seen)).state
+            decided = await self._ledger.repair(local_id, belief, finding, seen)
         except RefusedDecision:  # what a person has to do instead stands in the remedy
             return None
+        if decided.wake:
+            await asyncio.to_thread(self._wake)
+        return decided.state
 
     async def walk(self, state: State, after: str = "") -> list[str]:
         """The local ids of messages in a state, in order, those up to ``after`` left out.
@@ -190,8 +198,11 @@ async def open_verification(
     """A verification with connections of its own, for as long as the context lasts."""
     ledger = AsyncLedger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
     key = ApiKey(settings.api_key, settings.api_key_file).current
+    wake_ups = WakeUps(settings.broker_url)
     async with Api(settings.api_url, key, settings.call_timeout, 1, boot_clock) as api:
         try:
-            yield Verification(ledger, api, delivery_options(settings), said=said)
+            wake = functools.partial(wake_ups.publish, settings.account)
+            yield Verification(ledger, api, delivery_options(settings), said=said, wake=wake)
         finally:
+            wake_ups.close()
             await ledger.close()
