@@ -9,7 +9,7 @@ import click
 from pushledger.ledger import Account, Budget, Pause
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json
-from pushledger.parameters import JSON, RATE
+from pushledger.parameters import JSON, RATE, WHY, operator
 from pushledger.settings import parse_duration
 
 __all__ = ["check", "pause", "resume", "status"]
@@ -25,11 +25,13 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
 @click.command()
 @click.option("--for", "duration", metavar="10m", callback=_duration, help="For how long. [default: until resumed]")
 @click.option("--reason", default="by hand", show_default=True, metavar="TEXT", help="Shown wherever somebody waits.")
+@WHY
 @JSON
-def pause(duration: timedelta | None, reason: str, as_json: bool) -> None:
+def pause(duration: timedelta | None, reason: str, why: str, as_json: bool) -> None:
     """Pause the account: nothing more is sent. Calls in the air end as usual."""
     with Messages.from_env() as messages:
-        messages.pause(**({} if duration is None else {"duration": duration}), reason=reason)
+        wait = {} if duration is None else {"duration": duration}
+        messages.pause(**wait, reason=reason, by=operator(), why=why)
         standing = messages.account().pause
     if as_json:
         print_json({"pause": _pause(standing)})
@@ -38,11 +40,12 @@ def pause(duration: timedelta | None, reason: str, as_json: bool) -> None:
 
 
 @click.command()
+@WHY
 @JSON
-def resume(as_json: bool) -> None:
+def resume(why: str, as_json: bool) -> None:
     """End whatever pause the account has."""
     with Messages.from_env() as messages:
-        messages.resume()
+        messages.resume(by=operator(), why=why)
     if as_json:
         print_json({"pause": None})
     else:

@@ -15,7 +15,7 @@ from pushledger.jobs import check_local_id, parsed_time
 from pushledger.message import is_entry
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, utf_8, version_of
+from pushledger.parameters import JSON, WHY, operator, utf_8, version_of
 from pushledger.terminal import printable
 
 __all__ = ["adopt", "export", "import_map"]
@@ -54,21 +54,24 @@ class _Lines:
 @click.option("--text", default="", callback=utf_8, help="What it shows, if known.")
 @click.option("--version", default="", metavar="N|TIME", help="The shop's counter of that text.")
 @click.option("--from-csv", "file", type=click.File("rb"), metavar="FILE", help="Take in many; - reads stdin.")
+@WHY
 @JSON
-def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, as_json: bool, **known: str) -> None:
+def adopt(
+    local_id: str | None, message_id: str | None, file: BinaryIO | None, why: str, as_json: bool, **known: str
+) -> None:
     """Take messages under the ledger that exist already at the API.
 
     A file has a line for each, under the header local_id,message_id and, as far as known, visitor_id, agent_id,
     group_id, text, version. A bad line is told and left out. What is known already stays as it is.
     """
     if file is not None:
-        if local_id is not None or message_id is not None or any(known.values()):
+        if local_id is not None or message_id is not None or why or any(known.values()):
             raise click.UsageError("With --from-csv, give no LOCAL_ID and no other value.")
         return _adopt_all(file, as_json)
     if local_id is None or message_id is None:
         raise click.UsageError("Give LOCAL_ID and --message-id, or --from-csv.")
     with Messages.from_env() as messages:
-        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **known})
+        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **known}, operator(), why)
     if as_json:
         print_json({"local_id": local_id, "decision": "adopt", "state": state})
     else:
@@ -76,11 +79,11 @@ def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, a
     return None
 
 
-def _adopt(messages: Messages, row: dict[str, str]) -> str:
+def _adopt(messages: Messages, row: dict[str, str], by: str = "", why: str = "") -> str:
     version = version_of(row.get("version", ""))
     known: dict[str, Any] = {name: row.get(name, "") for name in _COLUMNS if name not in ("local_id", "message_id")}
     known["version"] = cast("datetime | int | None", parsed_time("version", version) if version != "" else None)
-    return messages.adopt(row["local_id"], row["message_id"], **known)
+    return messages.adopt(row["local_id"], row["message_id"], **known, by=by, why=why)
 
 
 def _adopt_all(file: BinaryIO, as_json: bool) -> None:

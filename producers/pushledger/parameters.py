@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ import click
 
 from pushledger.ledger import Budget, parse_rate
 
-__all__ = ["JSON", "LOCAL_ID", "RATE", "Decorator", "Function", "parameters", "utf_8", "version_of"]
+__all__ = ["JSON", "LOCAL_ID", "RATE", "WHY", "Decorator", "Function", "operator", "parameters", "utf_8", "version_of"]
 
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
@@ -47,8 +48,20 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str) -> B
         raise click.BadParameter(str(error)) from None
 
 
+def operator() -> str:
+    """Who sits at the keyboard, as the operating system knows them; '' if it does not."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
+    return "".join(letter for letter in name if letter.isprintable())[:100]
+
+
 LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)
 JSON: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+WHY: Decorator = click.option(
+    "--why", default="", metavar="TEXT", callback=utf_8, help="The reason, for the audit trail."
+)
 RATE: Decorator = click.option(
     "--rate",
     "budget",

@@ -60,6 +60,21 @@ class Keys:
         """Hash of intake jobs that wait for their create, by task id."""
         return f"{self.prefix}parked"
 
+    @property
+    def audit(self) -> str:
+        """List of what people did, newest first."""
+        return f"{self.prefix}audit"
+
+    @property
+    def history(self) -> str:
+        """List of samples of the counters, one a minute, oldest first."""
+        return f"{self.prefix}history"
+
+    @property
+    def heartbeat(self) -> str:
+        """When a delivery last began, in milliseconds."""
+        return f"{self.prefix}heartbeat"
+
     def message(self, local_id: str) -> str:
         """Hash of one message's record."""
         return f"{self.prefix}message:{local_id}"

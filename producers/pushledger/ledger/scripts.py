@@ -14,7 +14,7 @@ _LIBRARIES = {
     **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt"), (*_STORE, "operation")),
     **dict.fromkeys(("claim", "wake"), (*_STORE, "budget", "due")),
     "settle": (*_STORE, "budget"),
-    **dict.fromkeys(("pause", "forget", "restore"), _STORE),
+    **dict.fromkeys(("pause", "forget", "restore", "begin", "page", "find", "note"), _STORE),
 }
 
 
