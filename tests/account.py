@@ -34,7 +34,8 @@ LEASE = timedelta(minutes=1)
 DIGEST_KEY = b"a key for the tests"
 NEVER_EXPIRE = {
     *("map", "leases", "pause", "streak", "stats", "digest_key", "refused", "parked"),
-    *("lane_number", "turn", "passed", "errands", "presence", "agents"),
+    *("lane_number", "turn", "passed", "audit", "history", "heartbeat"),
+    *("errands", "presence", "agents"),
 }
 
 
@@ -130,7 +131,7 @@ def upsert(local_id: str = "order:1", text: str = "A", visitor: str | None = Non
 def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
     """Every message is in just the indexes that its state demands; every key expires or has a reason not to."""
     due = {p: dict(cast(Any, client.zrange(keys.due(p), 0, -1, withscores=True))) for p in PRIORITIES}
-    states = ("retrying", "held", "failed", "expired", "deleted", "delivered")
+    states = ("queued", "retrying", "held", "failed", "expired", "deleted", "delivered")
     listed = {s: dict(cast(Any, client.zrange(keys.state(s), 0, -1, withscores=True))) for s in states}
     leases = dict(cast(Any, client.zrange(keys.leases, 0, -1, withscores=True)))
     entries = cast("dict[str, str]", client.hgetall(keys.map))
@@ -173,7 +174,7 @@ def assert_indexes_agree(client: redis.Redis, keys: Keys) -> None:
             else:
                 assert members.get(local_id) == (float(record["since"]) if state == name else None), (name, record)
         assert (local_id in entries) == bool(record.get("message_id")), "the map knows the current copy's id"
-    for local_id in itertools.chain(*due.values(), *lanes.values(), leases, *(listed[s] for s in states[:4])):
+    for local_id in itertools.chain(*due.values(), *lanes.values(), leases, *(listed[s] for s in states[:5])):
         assert local_id in records, f"{local_id!r} is in an index and has no record"
     for entry in entries.values():
         assert len(entry.split(" ", 6)) == 7, entry

@@ -9,7 +9,7 @@ import click
 from pushledger.ledger import Account, Budget, Pause
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json
-from pushledger.parameters import JSON, RATE, duration_of
+from pushledger.parameters import JSON, RATE, WHY, duration_of, operator
 
 __all__ = ["check", "pause", "resume", "status"]
 
@@ -17,11 +17,13 @@ __all__ = ["check", "pause", "resume", "status"]
 @click.command()
 @click.option("--for", "duration", metavar="10m", callback=duration_of, help="For how long. [default: until resumed]")
 @click.option("--reason", default="by hand", show_default=True, metavar="TEXT", help="Shown wherever somebody waits.")
+@WHY
 @JSON
-def pause(duration: timedelta | None, reason: str, as_json: bool) -> None:
+def pause(duration: timedelta | None, reason: str, why: str, as_json: bool) -> None:
     """Pause the account: nothing more is sent. Calls in the air end as usual."""
     with Messages.from_env() as messages:
-        messages.pause(**({} if duration is None else {"duration": duration}), reason=reason)
+        wait = {} if duration is None else {"duration": duration}
+        messages.pause(**wait, reason=reason, by=operator(), why=why)
         standing = messages.account().pause
     if as_json:
         print_json({"pause": _pause(standing)})
@@ -30,11 +32,12 @@ def pause(duration: timedelta | None, reason: str, as_json: bool) -> None:
 
 
 @click.command()
+@WHY
 @JSON
-def resume(as_json: bool) -> None:
+def resume(why: str, as_json: bool) -> None:
     """End whatever pause the account has."""
     with Messages.from_env() as messages:
-        messages.resume()
+        messages.resume(by=operator(), why=why)
     if as_json:
         print_json({"pause": None})
     else:

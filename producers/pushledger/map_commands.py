@@ -14,7 +14,7 @@ from pushledger.jobs import check_local_id, parsed_time
 from pushledger.message import is_entry
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, SENDER, utf_8, version_of
+from pushledger.parameters import JSON, SENDER, WHY, operator, utf_8, version_of
 from pushledger.terminal import printable
 
 __all__ = ["adopt", "export", "import_map"]
@@ -56,6 +56,7 @@ class _Lines:
 @click.option("--text", default="", callback=utf_8, help="What it shows, if known.")
 @click.option("--version", default="", metavar="N|TIME", help="The shop's counter of that text.")
 @click.option("--from-csv", "file", type=click.File("rb"), metavar="FILE", help="Take in many; - reads stdin.")
+@WHY
 @JSON
 def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, as_json: bool, **options: Any) -> None:
     """Take messages under the ledger that exist already at the API.
@@ -71,7 +72,8 @@ def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, a
     if local_id is None or message_id is None:
         raise click.UsageError("Give LOCAL_ID and --message-id, or --from-csv.")
     with Messages.from_env() as messages:
-        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **options})
+        why = options.pop("why")
+        state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **options}, operator(), why)
     if as_json:
         print_json({"local_id": local_id, "decision": "adopt", "state": state})
     else:
@@ -79,11 +81,11 @@ def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, a
     return None
 
 
-def _adopt(messages: Messages, row: Mapping[str, Any]) -> str:
+def _adopt(messages: Messages, row: Mapping[str, Any], by: str = "", why: str = "") -> str:
     known: dict[str, Any] = {name: row[name] for name in _COLUMNS if name not in _NEEDED and row.get(name)}
     if "version" in known:
         known["version"] = parsed_time("version", version_of(known["version"]))
-    return messages.adopt(row["local_id"], row["message_id"], **known)
+    return messages.adopt(row["local_id"], row["message_id"], by=by, why=why, **known)
 
 
 def _adopt_all(file: BinaryIO, as_json: bool) -> None:

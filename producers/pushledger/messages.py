@@ -22,7 +22,28 @@ from pushledger.jobs import (
     check_message_id,
     check_time,
 )
-from pushledger.ledger import Account, AsyncLedger, Budget, Decided, Ledger, RecordResult, waiting_for
+from pushledger.ledger import (
+    Account,
+    AsyncLedger,
+    AuditEntry,
+    Budget,
+    BulkAction,
+    BulkStep,
+    By,
+    Decided,
+    Filter,
+    Found,
+    Heartbeat,
+    Ledger,
+    Order,
+    Page,
+    Place,
+    RecordResult,
+    Sample,
+    SearchBy,
+    SearchPlace,
+    waiting_for,
+)
 from pushledger.message import Message, Receipt, State, TimelineEvent, Wait, without_digests
 from pushledger.presence import Presence
 from pushledger.settings import Settings
@@ -34,6 +55,8 @@ __all__ = ["AsyncMessages", "Messages", "Options"]
 
 _LONGEST_PAUSE = timedelta(days=3650)
 _LONGEST_ONLINE = timedelta(days=366)
+_ANY = Filter()
+_STEP = timedelta(seconds=0.06)
 
 
 class Options(TypedDict, total=False):
@@ -216,35 +239,41 @@ class Messages:
         """How the account stands: its pause, its budget, what waits, and how long that will take."""
         return self._ledger.account(budget or Budget())
 
-    def retry(self, local_id: str) -> State:
-        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision."""
-        return self._decided(self._ledger.decide("retry", local_id))
+    def retry(self, local_id: str, *, by: str = "", why: str = "") -> State:
+        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision.
 
-    def resend(self, local_id: str) -> State:
+        ``by`` and ``why`` say who does it and for what reason: the audit trail keeps them, the timeline the first.
+        """
+        return self._decided(self._ledger.decide("retry", local_id, by=By(by, why)))
+
+    def resend(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Send a held message once more, although it may be visible already."""
-        return self._decided(self._ledger.decide("resend", local_id))
+        return self._decided(self._ledger.decide("resend", local_id, by=By(by, why)))
 
-    def resolve(self, local_id: str, message_id: str) -> State:
+    def resolve(self, local_id: str, message_id: str, *, by: str = "", why: str = "") -> State:
         """Tell a held message the API's id of its copy; it is then brought to the newest text, or removed."""
         check_message_id(message_id)
-        return self._decided(self._ledger.decide("resolve", local_id, {"message_id": message_id}))
+        decided = self._ledger.decide("resolve", local_id, {"message_id": message_id}, By(by, why))
+        return self._decided(decided)
 
-    def discard(self, local_id: str) -> State:
+    def discard(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
-        return self._decided(self._ledger.decide("discard", local_id))
+        return self._decided(self._ledger.decide("discard", local_id, by=By(by, why)))
 
-    def adopt(self, local_id: str, message_id: str, **known: Unpack[Known]) -> State:
+    def adopt(self, local_id: str, message_id: str, *, by: str = "", why: str = "", **known: Unpack[Known]) -> State:
         """Take a message under the ledger that exists already at the API. What is not known may be left out."""
-        return self._decided(self._ledger.adopt(Adoption(local_id, message_id, **known)))
+        return self._decided(self._ledger.adopt(Adoption(local_id, message_id, **known), By(by, why)))
 
-    def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
+    def pause(
+        self, duration: timedelta = timedelta(days=365), reason: str = "by hand", *, by: str = "", why: str = ""
+    ) -> None:
         """Pause the whole account; nothing is claimed until it is over or resumed. Calls in the air end."""
         _check_pause(duration)
-        self._ledger.pause(duration, reason)
+        self._ledger.pause(duration, reason, By(by, why))
 
-    def resume(self) -> None:
+    def resume(self, *, by: str = "", why: str = "") -> None:
         """End whatever pause stands."""
-        self._ledger.pause(None, "")
+        self._ledger.pause(None, "", By(by, why))
         self._wake_ups.publish(self.settings.account)
 
     def keep_online(
@@ -269,13 +298,18 @@ class Messages:
         """All agents that are kept online, and how they stand."""
         return self._ledger.presences()
 
-    def forget(self, local_id: str) -> bool:
-        """Erase all that is stored of a message, its id at the API too; its visitor goes on seeing it."""
-        return self._ledger.forget(local_id)
+    def audit(self, limit: int = 100, skip: int = 0) -> list[AuditEntry]:
+        """What people did, newest first: the last 10,000 entries are kept."""
+        return self._ledger.audit(skip, limit)
 
-    def forget_visitor(self, visitor_id: str) -> int:
+    def forget(self, local_id: str, *, by: str = "", why: str = "") -> bool:
+        """Erase all that is stored of a message, its id at the API too; its visitor goes on seeing it."""
+        return self._ledger.forget(local_id, By(by, why))
+
+    def forget_visitor(self, visitor_id: str, *, by: str = "", why: str = "") -> int:
         """Forget every message whose record holds this visitor; how many. Shrunk records hold no visitor."""
-        return sum(self._ledger.forget(local_id) for local_id in list(self._ledger.ids_of_visitor(visitor_id)))
+        who, found = By(by, why), list(self._ledger.ids_of_visitor(visitor_id))
+        return sum(self._ledger.forget(local_id, who) for local_id in found)
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """All entries of the map, while workers run; one that changes meanwhile may come twice."""
@@ -361,9 +395,14 @@ class AsyncMessages:
         """Take a message away."""
         return await self._one(Delete(local_id, **options))
 
-    async def submit(self, jobs: Iterable[Job]) -> list[Receipt | RefusedJob]:
-        """Record many jobs in few round trips; see Messages.submit."""
-        results = await self._ledger.record(list(jobs))
+    async def submit(
+        self, jobs: Iterable[Job], *, by: str = "", why: str = "", audited: bool = False
+    ) -> list[Receipt | RefusedJob]:
+        """Record many jobs in few round trips; see Messages.submit.
+
+        ``by`` stands in the timelines; ``audited`` jobs stand in the audit trail too, as those of people should.
+        """
+        results = await self._ledger.record(list(jobs), By(by, why), audited)
         await self._wake(results)
         return _answers(results)
 
@@ -388,6 +427,94 @@ class AsyncMessages:
         """What is kept of jobs that the intake refused; see Messages.refused."""
         return _documents(await self._ledger.refused(limit))
 
+    async def counts(self) -> dict[str, int]:
+        """How many messages are in each state, and how many ids the map knows."""
+        return await self._ledger.counts()
+
+    async def server_warnings(self) -> list[str]:
+        """What the ledger's server is set to that could lose accepted messages: a sentence each."""
+        return await self._ledger.server_warnings()
+
+    async def stats(self) -> dict[str, int]:
+        """Counters of jobs, decisions and calls since the account's first day."""
+        return await self._ledger.stats()
+
+    async def history(self, limit: int = 1440) -> list[Sample]:
+        """The counters as they stood each minute of the last day at most, oldest first."""
+        return await self._ledger.history(limit)
+
+    async def heartbeat(self) -> Heartbeat:
+        """When a delivery last began: each begins with a message that came through broker and worker."""
+        return await self._ledger.heartbeat()
+
+    async def wake_up(self) -> bool:
+        """Send a wake-up, whether anything is due or not; False when the broker did not take it."""
+        return await asyncio.to_thread(self._wake_ups.publish, self.settings.account)
+
+    async def page(
+        self,
+        state: State,
+        wanted: Filter = _ANY,
+        *,
+        limit: int = 100,
+        order: Order = "newest",
+        place: Place | None = None,
+        within: timedelta = _STEP,
+    ) -> tuple[list[Message], Page]:
+        """One page of the messages in a state, by when they came to it, and where the next one begins.
+
+        Takes about as long as ``within`` at most; a page may then be short, though more follow. A message that left the
+        state between two looks is left out. Delivered ones are listed as long as RETENTION keeps them.
+        """
+        page = await self._ledger.page(state, order, limit, place, wanted, within)
+        found = await self.get_all(page.ids)
+        return [message for message in found if message is not None and message.state == state], page
+
+    async def get_all(self, local_ids: Sequence[str]) -> list[Message | None]:
+        """What the ledger knows of each of these, in their order, in one round trip."""
+        return await self._ledger.get(local_ids) if local_ids else []
+
+    async def search(
+        self,
+        by: SearchBy,
+        needle: str,
+        *,
+        limit: int = 100,
+        place: SearchPlace | None = None,
+        within: timedelta = _STEP,
+    ) -> tuple[list[Message], Found]:
+        """Look through the messages, some at a time: by the beginning of the local id, by the API's message id, or by
+        visitor. There is no index for this: go on at the place that is handed back until there is none.
+
+        By visitor, only what still has a record is found: a delivered message keeps no visitor, unless RETENTION does.
+        """
+        found = await self._ledger.search(by, needle, limit, place, within)
+        return [message for message in await self.get_all(found.ids) if message is not None], found
+
+    async def bulk(
+        self,
+        action: BulkAction,
+        state: State,
+        wanted: Filter = _ANY,
+        *,
+        dry_run: bool,
+        limit: int = 1000,
+        place: Place | None = None,
+        within: timedelta = _STEP,
+        by: str = "",
+        why: str = "",
+    ) -> BulkStep:
+        """Do something to the messages of a state, one step at a time, newest first; go on until there is no place.
+
+        A dry run changes nothing, and says how many messages and calls to the API it would be. A step may be repeated:
+        what it was done to has left the state. Each step is one entry of the audit trail.
+        """
+        who = None if dry_run else By(by, why)
+        step, wake = await self._ledger.bulk(action, state, wanted, limit, place, within, who)
+        if wake:
+            await self._publish()
+        return step
+
     async def why(self, local_id: str, budget: Budget | None = None) -> tuple[Wait, ...]:
         """Why a message is not shown yet; see Messages.why."""
         message = await self.get(local_id)
@@ -397,31 +524,44 @@ class AsyncMessages:
         """How the account stands; see Messages.account."""
         return await self._ledger.account(budget or Budget())
 
-    async def retry(self, local_id: str) -> State:
-        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision."""
-        return await self._decided(await self._ledger.decide("retry", local_id))
+    async def retry(self, local_id: str, *, by: str = "", why: str = "") -> State:
+        """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision.
 
-    async def resend(self, local_id: str) -> State:
+        ``by`` and ``why`` say who does it and for what reason: the audit trail keeps them, the timeline the first.
+        """
+        return await self._decided(await self._ledger.decide("retry", local_id, by=By(by, why)))
+
+    async def resend(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Send a held message once more, although it may be visible already."""
-        return await self._decided(await self._ledger.decide("resend", local_id))
+        return await self._decided(await self._ledger.decide("resend", local_id, by=By(by, why)))
 
-    async def resolve(self, local_id: str, message_id: str) -> State:
+    async def resolve(self, local_id: str, message_id: str, *, by: str = "", why: str = "") -> State:
         """Tell a held message the API's id of its copy; see Messages.resolve."""
         check_message_id(message_id)
-        return await self._decided(await self._ledger.decide("resolve", local_id, {"message_id": message_id}))
+        decided = await self._ledger.decide("resolve", local_id, {"message_id": message_id}, By(by, why))
+        return await self._decided(decided)
 
-    async def discard(self, local_id: str) -> State:
+    async def discard(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
-        return await self._decided(await self._ledger.decide("discard", local_id))
+        return await self._decided(await self._ledger.decide("discard", local_id, by=By(by, why)))
 
-    async def pause(self, duration: timedelta = timedelta(days=365), reason: str = "by hand") -> None:
+    async def adopt(
+        self, local_id: str, message_id: str, *, by: str = "", why: str = "", **known: Unpack[Known]
+    ) -> State:
+        """Take a message under the ledger that exists already at the API. What is not known may be left out."""
+        found = Adoption(local_id, message_id, **known)
+        return await self._decided(await self._ledger.adopt(found, By(by, why)))
+
+    async def pause(
+        self, duration: timedelta = timedelta(days=365), reason: str = "by hand", *, by: str = "", why: str = ""
+    ) -> None:
         """Pause the whole account; see Messages.pause."""
         _check_pause(duration)
-        await self._ledger.pause(duration, reason)
+        await self._ledger.pause(duration, reason, By(by, why))
 
-    async def resume(self) -> None:
+    async def resume(self, *, by: str = "", why: str = "") -> None:
         """End whatever pause stands."""
-        await self._ledger.pause(None, "")
+        await self._ledger.pause(None, "", By(by, why))
         await self._publish()
 
     async def keep_online(
@@ -446,9 +586,13 @@ class AsyncMessages:
         """All agents that are kept online, and how they stand."""
         return await self._ledger.presences()
 
-    async def forget(self, local_id: str) -> bool:
+    async def audit(self, limit: int = 100, skip: int = 0) -> list[AuditEntry]:
+        """What people did, newest first: the last 10,000 entries are kept."""
+        return await self._ledger.audit(skip, limit)
+
+    async def forget(self, local_id: str, *, by: str = "", why: str = "") -> bool:
         """Erase all that is stored of a message; see Messages.forget."""
-        return await self._ledger.forget(local_id)
+        return await self._ledger.forget(local_id, By(by, why))
 
     async def _decided(self, decided: Decided) -> State:
         if decided.wake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -12,16 +13,8 @@ from pushledger.ledger import Budget, parse_rate
 from pushledger.settings import parse_duration
 
 __all__ = [
-    "JSON",
-    "LOCAL_ID",
-    "RATE",
-    "SENDER",
-    "Decorator",
-    "Function",
-    "duration_of",
-    "parameters",
-    "utf_8",
-    "version_of",
+    *("JSON", "LOCAL_ID", "RATE", "SENDER", "WHY", "Decorator", "Function"),
+    *("duration_of", "operator", "parameters", "utf_8", "version_of"),
 ]
 
 Function: TypeAlias = Callable[..., Any]
@@ -68,6 +61,15 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str) -> B
         raise click.BadParameter(str(error)) from None
 
 
+def operator() -> str:
+    """Who sits at the keyboard, as the operating system knows them; '' if it does not."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
+    return "".join(letter for letter in name if letter.isprintable())[:100]
+
+
 LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)
 JSON: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 SENDER: Decorator = parameters(
@@ -77,6 +79,9 @@ SENDER: Decorator = parameters(
     click.option("--agent-email", metavar="ADDRESS", callback=utf_8, help="Kind agent, in place of --agent:"),
     click.option("--agent-name", metavar="NAME", callback=utf_8, help="all three of these"),
     click.option("--received-from", metavar="MARK", callback=utf_8, help="together."),
+)
+WHY: Decorator = click.option(
+    "--why", default="", metavar="TEXT", callback=utf_8, help="The reason, for the audit trail."
 )
 RATE: Decorator = click.option(
     "--rate",

@@ -1,6 +1,7 @@
 """The ledger: the only room that touches Redis."""
 
-from pushledger.ledger.account import Account, Pause, waiting_for
+from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
+from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief
 from pushledger.ledger.deliveries import (
     AccountPause,
@@ -15,30 +16,48 @@ from pushledger.ledger.deliveries import (
     SettlementKind,
 )
 from pushledger.ledger.exchanges import Decided, Recorded, RecordResult
+from pushledger.ledger.history import SHOWN_WITHIN, Sample, shown_within
 from pushledger.ledger.ledger import AsyncLedger, Ledger
+from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.rates import parse_rate
 
 __all__ = [
+    "NOBODY",
+    "SHOWN_WITHIN",
     "Account",
     "AccountPause",
     "AsyncLedger",
+    "AuditEntry",
     "Belief",
     "Budget",
+    "BulkAction",
+    "BulkStep",
+    "By",
     "Claim",
     "Claimed",
     "Decided",
     "Drawn",
+    "Filter",
+    "Found",
     "Heard",
+    "Heartbeat",
     "Ledger",
     "LedgerPolicy",
+    "Order",
+    "Page",
     "Pause",
+    "Place",
     "RateWindow",
     "RecordResult",
     "Recorded",
+    "Sample",
+    "SearchBy",
+    "SearchPlace",
     "Settled",
     "Settlement",
     "SettlementKind",
     "parse_rate",
+    "shown_within",
     "waiting_for",
 ]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pushledger.ledger.deliveries import Budget
 from pushledger.message import Message, Wait
 
-__all__ = ["Account", "Pause", "read_account", "waiting_for"]
+__all__ = ["Account", "Heartbeat", "Pause", "read_account", "waiting_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,19 @@ class Pause:
     until: datetime
     reason: str
     trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """When a delivery last began somewhere, None if never; a wake-up came through broker and worker to begin it."""
+
+    now: datetime
+    last: datetime | None
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long that is ago."""
+        return None if self.last is None else self.now - self.last
 
 
 @dataclass(frozen=True, slots=True)

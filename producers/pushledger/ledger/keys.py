@@ -70,6 +70,21 @@ class Keys:
         """Sorted set of agents by the time of their next ping."""
         return f"{self.prefix}presence"
 
+    @property
+    def audit(self) -> str:
+        """List of what people did, newest first."""
+        return f"{self.prefix}audit"
+
+    @property
+    def history(self) -> str:
+        """List of samples of the counters, one a minute, oldest first."""
+        return f"{self.prefix}history"
+
+    @property
+    def heartbeat(self) -> str:
+        """When a delivery last began, in milliseconds."""
+        return f"{self.prefix}heartbeat"
+
     def message(self, local_id: str) -> str:
         """Hash of one message's record."""
         return f"{self.prefix}message:{local_id}"

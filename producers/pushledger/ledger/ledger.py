@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.jobs import Adoption, Job
-from pushledger.ledger.account import Account
+from pushledger.ledger.account import Account, Heartbeat
+from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief
 from pushledger.ledger.connection import AsyncConnection, Connection
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Drawn, Settled, Settlement
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument
 from pushledger.ledger.exchanges import FSYNC_TIMEOUT, Decided, Decision, DecisionResult, Exchanges, RecordResult
+from pushledger.ledger.history import Sample
 from pushledger.ledger.keys import Keys
+from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.server import server_warnings
 from pushledger.message import Message, State, TimelineEvent
@@ -27,6 +32,9 @@ from pushledger.targets import Agent
 __all__ = ["AsyncLedger", "Ledger"]
 
 _BATCH = 500
+# Looked at in one script: a millisecond or two of the server's time. Acting costs more for each.
+_LOOK = 2000
+_AT_ONCE = 200
 
 
 def _patience(policy: LedgerPolicy, timeout: timedelta) -> timedelta:
@@ -41,6 +49,17 @@ def _carried_out(result: DecisionResult) -> Decided:
     if isinstance(result, Decided):
         return result
     raise result
+
+
+def _details(state: State, wanted: Filter) -> dict[str, str]:
+    values = {
+        "state": state,
+        "prefix": wanted.prefix,
+        "reason": wanted.reason,
+        "since": wanted.since,
+        "until": wanted.until,
+    }
+    return {name: str(value) for name, value in values.items() if value}
 
 
 class Ledger:
@@ -59,12 +78,12 @@ class Ledger:
         """The ledger on a server; connects at its first use."""
         return cls(Connection.from_url(url, _patience(policy, timeout)), account, policy)
 
-    def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
+    def record(self, jobs: Sequence[Job], by: By = NOBODY, audited: bool = False) -> list[RecordResult]:
         """Record jobs in their order; a refusal of one does not stop the others."""
         identified, results = _identified(jobs), list[RecordResult]()
         for start in range(0, len(identified), _BATCH):
             batch = identified[start : start + _BATCH]
-            exchange = self._exchanges.record(batch, self.digest_key())
+            exchange = self._exchanges.record(batch, self.digest_key(), by, audited)
             answers = self._connection.run(exchange)
             results += answers
         return results
@@ -80,7 +99,7 @@ class Ledger:
         return self._connection.run(self._exchanges.get(local_ids))
 
     def in_state(self, state: State, limit: int) -> list[Message]:
-        """Messages in a state: waiting ones by when they are due, others newest first."""
+        """Messages in a state: queued ones by how long they wait, others newest first."""
         ids = self._connection.run(self._exchanges.ids(state, limit))
         found = self.get(ids)
         return [message for message in found if message is not None and message.state == state]
@@ -106,18 +125,20 @@ class Ledger:
         """Counters of jobs and calls."""
         return self._connection.run(self._exchanges.stats())
 
-    def decide(self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None) -> Decided:
+    def decide(
+        self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None, by: By = NOBODY
+    ) -> Decided:
         """Carry out a person's decision; raises RefusedDecision (or RefusedJob) when it does not fit."""
-        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {})
+        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {}, by)
         return _carried_out(self._connection.run(exchange))
 
-    def adopt(self, found: Adoption) -> Decided:
+    def adopt(self, found: Adoption, by: By = NOBODY) -> Decided:
         """Take a message under the ledger that exists already."""
-        return self.decide("adopt", found.local_id, self._exchanges.adopt_fields(found, self.digest_key()))
+        return self.decide("adopt", found.local_id, self._exchanges.adopt_fields(found, self.digest_key()), by)
 
-    def pause(self, duration: timedelta | None, reason: str) -> None:
+    def pause(self, duration: timedelta | None, reason: str, by: By = NOBODY) -> None:
         """Pause the account for so long, or resume it (None)."""
-        self._connection.run(self._exchanges.pause(duration, reason))
+        self._connection.run(self._exchanges.pause(duration, reason, by))
 
     def account(self, budget: Budget) -> Account:
         """How the account stands: pause, budget, and what waits."""
@@ -135,9 +156,13 @@ class Ledger:
         """All agents that are kept online."""
         return self._connection.run(self._exchanges.presences())
 
-    def forget(self, local_id: str) -> bool:
+    def forget(self, local_id: str, by: By = NOBODY) -> bool:
         """Erase what is stored of a message; whether there was anything."""
-        return self._connection.run(self._exchanges.forget(local_id))
+        return self._connection.run(self._exchanges.forget(local_id, by))
+
+    def audit(self, skip: int, limit: int) -> list[AuditEntry]:
+        """What people did, newest first, after the ``skip`` newest."""
+        return self._connection.run(self._exchanges.audit(skip, limit))
 
     def ids_of_visitor(self, visitor_id: str) -> Iterator[str]:
         """The ids of all records that hold this visitor. Looks at every record, some at a time."""
@@ -208,12 +233,12 @@ class AsyncLedger:
         """The ledger on a server; connects at its first use."""
         return cls(AsyncConnection.from_url(url, _patience(policy, timeout)), account, policy)
 
-    async def record(self, jobs: Sequence[Job]) -> list[RecordResult]:
+    async def record(self, jobs: Sequence[Job], by: By = NOBODY, audited: bool = False) -> list[RecordResult]:
         """Record jobs in their order; a refusal of one does not stop the others."""
         identified, results = _identified(jobs), list[RecordResult]()
         for start in range(0, len(identified), _BATCH):
             batch = identified[start : start + _BATCH]
-            exchange = self._exchanges.record(batch, await self.digest_key())
+            exchange = self._exchanges.record(batch, await self.digest_key(), by, audited)
             answers = await self._connection.run(exchange)
             results += answers
         return results
@@ -229,7 +254,7 @@ class AsyncLedger:
         return await self._connection.run(self._exchanges.get(local_ids))
 
     async def in_state(self, state: State, limit: int) -> list[Message]:
-        """Messages in a state: waiting ones by when they are due, others newest first."""
+        """Messages in a state: queued ones by how long they wait, others newest first."""
         ids = await self._connection.run(self._exchanges.ids(state, limit))
         found = await self.get(ids)
         return [message for message in found if message is not None and message.state == state]
@@ -238,14 +263,119 @@ class AsyncLedger:
         """What happened to a message, oldest first."""
         return await self._connection.run(self._exchanges.timeline(local_id))
 
-    async def decide(self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None) -> Decided:
+    async def counts(self) -> dict[str, int]:
+        """How many messages are in each state."""
+        return await self._connection.run(self._exchanges.counts())
+
+    async def stats(self) -> dict[str, int]:
+        """Counters of jobs and calls."""
+        return await self._connection.run(self._exchanges.stats())
+
+    async def server_warnings(self) -> list[str]:
+        """What the server is set to that could lose accepted messages; see Ledger.server_warnings."""
+        await self.stats()
+        try:
+            config = await self._connection.run(self._exchanges.server_config())
+            return server_warnings(config)
+        except LedgerUnavailable:  # it answers, as it just did, and refuses to tell
+            return server_warnings({})
+
+    async def page(
+        self, state: State, order: Order, limit: int, place: Place | None, wanted: Filter, within: timedelta
+    ) -> Page:
+        """Ids of up to ``limit`` messages of a state; fewer, and a place to go on, when ``within`` is over first."""
+        ends, looked_at, ids = time.monotonic() + within.total_seconds(), 0, list[str]()
+        while True:
+            exchange = self._exchanges.page(state, order, limit - len(ids), _LOOK, place, wanted)
+            page = await self._connection.run(exchange)
+            place, looked_at = page.place, looked_at + page.looked_at
+            ids += page.ids
+            if place is None or len(ids) >= limit or time.monotonic() >= ends:
+                return replace(page, ids=tuple(ids), looked_at=looked_at)
+
+    async def search(
+        self, by: SearchBy, needle: str, limit: int, place: SearchPlace | None, within: timedelta
+    ) -> Found:
+        """Look through all messages for as long as ``within``, or until about ``limit`` are found.
+
+        Messages that move meanwhile may be found twice, or, seldom, not at all.
+        """
+        ends = time.monotonic() + within.total_seconds()
+        sought = digest(await self.digest_key(), needle) if by == "visitor_id" else needle
+        sizes = await self._connection.run(self._exchanges.parts(by))
+        at, found = place or SearchPlace(), dict[str, None]()
+        while at.part < len(sizes):
+            exchange = self._exchanges.find(by, sought, at.part, at.cursor, _LOOK)
+            cursor, looked_at, ids = await self._connection.run(exchange)
+            at = SearchPlace(at.part + (cursor == "0"), cursor, at.looked_at + looked_at)
+            found.update(dict.fromkeys(ids))
+            if len(found) >= limit or time.monotonic() >= ends:
+                break
+        following = at if at.part < len(sizes) else None
+        return Found(tuple(found), at.looked_at, max(sum(sizes), at.looked_at), following)
+
+    async def bulk(
+        self,
+        action: BulkAction,
+        state: State,
+        wanted: Filter,
+        limit: int,
+        place: Place | None,
+        within: timedelta,
+        by: By | None,
+    ) -> tuple[BulkStep, bool]:
+        """Do something to up to ``limit`` messages of a state, newest first, for as long as ``within``; and whether to
+        publish a wake-up. Without ``by`` nothing is done: a dry run.
+
+        What comes to the state after the first step is left out, so that a message that fails again is not met again.
+        """
+        ends, wake = time.monotonic() + within.total_seconds(), False
+        step = BulkStep(messages=0, calls=0, refused=0, looked_at=0, left=0, place=place)
+        while True:
+            room = min(_AT_ONCE, limit - step.messages)
+            page = await self._connection.run(
+                self._exchanges.page(state, "newest", room, _AT_ONCE, step.place, wanted, action)
+            )
+            refused = page.refused
+            if by is not None and page.ids:
+                targets = [(local_id, secrets.token_hex(12)) for local_id in page.ids]
+                answers = await self._connection.run(self._exchanges.act(action, targets, by, _details(state, wanted)))
+                refused += sum(isinstance(answer, Exception) for answer in answers)
+                wake = wake or any(not isinstance(answer, Exception) and answer.wake for answer in answers)
+            step = BulkStep(
+                messages=step.messages + len(page.ids) + page.refused - refused,
+                calls=step.calls + page.calls,
+                refused=step.refused + refused,
+                looked_at=step.looked_at + page.looked_at,
+                left=page.left,
+                place=page.place,
+            )
+            if step.place is None or step.messages >= limit or time.monotonic() >= ends:
+                return step, wake
+
+    async def heartbeat(self) -> Heartbeat:
+        """When a delivery last began, and the server's time now."""
+        return await self._connection.run(self._exchanges.heartbeat())
+
+    async def history(self, limit: int) -> list[Sample]:
+        """The newest samples of the counters, one a minute, oldest first."""
+        return await self._connection.run(self._exchanges.history(limit))
+
+    async def adopt(self, found: Adoption, by: By = NOBODY) -> Decided:
+        """Take a message under the ledger that exists already."""
+        fields = self._exchanges.adopt_fields(found, await self.digest_key())
+        return await self.decide("adopt", found.local_id, fields, by)
+
+    async def decide(
+        self, verb: Decision, local_id: str, fields: Mapping[str, Argument] | None = None, by: By = NOBODY
+    ) -> Decided:
         """Carry out a person's decision; raises RefusedDecision (or RefusedJob) when it does not fit."""
-        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {})
+        exchange = self._exchanges.decide(verb, local_id, secrets.token_hex(12), fields or {}, by)
         return _carried_out(await self._connection.run(exchange))
 
-    async def pause(self, duration: timedelta | None, reason: str) -> None:
+    async def pause(self, duration: timedelta | None, reason: str, by: By = NOBODY) -> None:
         """Pause the account for so long, or resume it (None)."""
-        await self._connection.run(self._exchanges.pause(duration, reason))
+        await self._connection.run(self._exchanges.pause(duration, reason, by))
 
     async def account(self, budget: Budget) -> Account:
         """How the account stands: pause, budget, and what waits."""
@@ -294,9 +424,13 @@ class AsyncLedger:
         """Draw one call for a reading; ``polite`` lets every message that can be sent go first."""
         return await self._connection.run(self._exchanges.draw(token, budget, lease, polite))
 
-    async def forget(self, local_id: str) -> bool:
+    async def forget(self, local_id: str, by: By = NOBODY) -> bool:
         """Erase what is stored of a message; whether there was anything."""
-        return await self._connection.run(self._exchanges.forget(local_id))
+        return await self._connection.run(self._exchanges.forget(local_id, by))
+
+    async def audit(self, skip: int, limit: int) -> list[AuditEntry]:
+        """What people did, newest first, after the ``skip`` newest."""
+        return await self._connection.run(self._exchanges.audit(skip, limit))
 
     async def claim(self, claim_id: str, wanted: int, lease: timedelta, budget: Budget) -> Claim:
         """Take up to ``wanted`` messages, each for one call; the same ``claim_id`` answers the same."""

@@ -15,7 +15,7 @@ _LIBRARIES = {
     **dict.fromkeys(("claim", "wake", "draw"), (*_STORE, "budget", "presence", "due")),
     "settle": (*_STORE, "budget", "presence"),
     **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),
-    **dict.fromkeys(("pause", "forget", "restore"), _STORE),
+    **dict.fromkeys(("pause", "forget", "restore", "begin", "page", "find", "note"), _STORE),
 }
 
 

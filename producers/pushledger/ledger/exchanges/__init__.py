@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pushledger.ledger.exchanges.audit import AuditExchanges
 from pushledger.ledger.exchanges.deliveries import DeliveryExchanges
 from pushledger.ledger.exchanges.errands import ErrandExchanges
 from pushledger.ledger.exchanges.intake import IntakeExchanges
@@ -9,13 +10,22 @@ from pushledger.ledger.exchanges.jobs import Decided, Decision, DecisionResult, 
 from pushledger.ledger.exchanges.listings import ListingExchanges
 from pushledger.ledger.exchanges.map import MapExchanges
 from pushledger.ledger.exchanges.of_account import FSYNC_TIMEOUT
+from pushledger.ledger.exchanges.pages import PageExchanges
 from pushledger.ledger.exchanges.standing import StandingExchanges
 
 __all__ = ["FSYNC_TIMEOUT", "Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
 
 
 class Exchanges(
-    JobExchanges, DeliveryExchanges, ListingExchanges, StandingExchanges, MapExchanges, IntakeExchanges, ErrandExchanges
+    JobExchanges,
+    DeliveryExchanges,
+    ListingExchanges,
+    PageExchanges,
+    StandingExchanges,
+    MapExchanges,
+    IntakeExchanges,
+    ErrandExchanges,
+    AuditExchanges,
 ):
     """Builds the exchanges of one account; each noun has its module."""
 

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pushledger.jobs import Kind
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
-from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
+from pushledger.ledger.exchange import Argument, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AccountExchange
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import error_to_json
@@ -73,8 +73,8 @@ class DeliveryExchanges(AccountExchange):
         return Exchange((call,), read)
 
     def clear_wake(self) -> Exchange[None]:
-        """Say that a delivery has begun, so that the next record sends a wake-up again."""
-        return Exchange((Command(("DEL", self.keys.wake)),), lambda _: None)
+        """Say that a delivery has begun: the next record sends a wake-up again, and a heartbeat came through."""
+        return Exchange((self.call("begin"),), lambda _: None)
 
 
 def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Argument]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Literal, cast
 
@@ -19,10 +20,12 @@ from pushledger.errors import (
     UnknownLocalId,
 )
 from pushledger.jobs import Adoption, Create, Delete, Job, Update, Upsert, version_number
+from pushledger.ledger.audit import NOBODY, By, audit_document
 from pushledger.ledger.belief import Belief
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AccountExchange
+from pushledger.ledger.pages import BulkAction
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import Outcome, Receipt, State
 
@@ -72,24 +75,45 @@ class JobExchanges(AccountExchange):
         commands = (Command(("SET", key, made, "NX")), Command(("GET", key)))
         return Exchange(commands, lambda replies: bytes.fromhex(str(replies[1])))
 
-    def record(self, jobs: Sequence[tuple[str, str, Job]], digest_key: bytes) -> Exchange[list[RecordResult]]:
-        """Record jobs, each with its job id and the life it would begin."""
-        calls = tuple(self._record_call(job_id, life, job, digest_key) for job_id, life, job in jobs)
+    def record(
+        self, jobs: Sequence[tuple[str, str, Job]], digest_key: bytes, by: By = NOBODY, audited: bool = False
+    ) -> Exchange[list[RecordResult]]:
+        """Record jobs, each with its job id and the life it would begin; ``audited`` ones are in the audit trail."""
+        calls = tuple(self._record_call(job_id, life, job, digest_key, by, audited) for job_id, life, job in jobs)
 
         def read(replies: Sequence[Reply]) -> list[RecordResult]:
             return [_recorded(job.local_id, reply) for (_, _, job), reply in zip(jobs, replies, strict=True)]
 
         return self.synced(Exchange(calls, read))
 
-    def _record_call(self, job_id: str, life: str, job: Job, digest_key: bytes) -> ScriptCall:
-        return self._operation("record", job.local_id, job_id, _job_fields(job, life, digest_key))
+    def _record_call(self, job_id: str, life: str, job: Job, digest_key: bytes, by: By, audited: bool) -> ScriptCall:
+        fields = {**_job_fields(job, life, digest_key), **_by_fields(job.verb, job.local_id, by, audited)}
+        return self._operation("record", job.local_id, job_id, fields)
 
     def decide(
-        self, verb: Decision, local_id: str, decision_id: str, fields: Mapping[str, Argument]
+        self, verb: Decision, local_id: str, decision_id: str, fields: Mapping[str, Argument], by: By = NOBODY
     ) -> Exchange[DecisionResult]:
         """Carry out a person's decision on one message."""
-        call = self._operation(verb, local_id, decision_id, fields)
+        call = self._operation(verb, local_id, decision_id, {**fields, **_by_fields(verb, local_id, by)})
         return self.synced(Exchange((call,), lambda replies: _decided(verb, local_id, replies[0])))
+
+    def act(
+        self, action: BulkAction, targets: Sequence[tuple[str, str]], by: By, details: dict[str, str]
+    ) -> Exchange[list[DecisionResult | RecordResult]]:
+        """Do one thing to many messages, each with an id of its own for that; the audit trail has one entry for all."""
+        document = audit_document(action, by, messages=len(targets), details=details)
+        calls = tuple(self._action_call(action, local_id, job_id, by) for local_id, job_id in targets)
+        answer = _recorded if action == "delete" else partial(_decided, action)
+
+        def read(replies: Sequence[Reply]) -> list[DecisionResult | RecordResult]:
+            return [answer(local_id, reply) for (local_id, _), reply in zip(targets, replies[1:], strict=True)]
+
+        return self.synced(Exchange((self.call("note", "bulk", document), *calls), read))
+
+    def _action_call(self, action: BulkAction, local_id: str, job_id: str, by: By) -> ScriptCall:
+        if action == "delete":
+            return self._record_call(job_id, "", Delete(local_id), b"", by, audited=False)
+        return self._operation(action, local_id, job_id, _by_fields(action, local_id, by, audited=False))
 
     def _operation(self, verb: str, local_id: str, job_id: str, fields: Mapping[str, Argument]) -> ScriptCall:
         return self.call(
@@ -128,9 +152,17 @@ class JobExchanges(AccountExchange):
             "life": secrets.token_hex(6),
         }
 
-    def forget(self, local_id: str) -> Exchange[bool]:
+    def forget(self, local_id: str, by: By = NOBODY) -> Exchange[bool]:
         """Erase what is stored of a message."""
-        return Exchange((self.call("forget", local_id, *self.policy.arguments()),), lambda replies: bool(replies[0]))
+        call = self.call("forget", local_id, audit_document("forget", by, local_id), *self.policy.arguments())
+        return Exchange((call,), lambda replies: bool(replies[0]))
+
+
+def _by_fields(verb: str, local_id: str, by: By, audited: bool = True) -> dict[str, Argument]:
+    fields: dict[str, Argument] = {"by": by.name} if by.name else {}
+    # A file of adoptions, by nobody in particular, would push everything else out of the trail.
+    audited = audited and (verb != "adopt" or bool(by.name))
+    return {**fields, "audit": audit_document(verb, by, local_id)} if audited else fields
 
 
 def _job_fields(job: Job, life: str, digest_key: bytes) -> dict[str, Argument]:

@@ -9,7 +9,6 @@ from pushledger.ledger.belief import Belief, belief_of_entry, belief_of_record
 from pushledger.ledger.exchange import Command, Exchange, Reply
 from pushledger.ledger.exchanges.of_account import AccountExchange
 from pushledger.ledger.exchanges.replies import items, pairs
-from pushledger.ledger.keys import PRIORITIES
 from pushledger.message import (
     Message,
     State,
@@ -55,20 +54,9 @@ class ListingExchanges(AccountExchange):
         return Exchange((command,), lambda replies: [timeline_event(str(line)) for line in items(replies[0])])
 
     def ids(self, state: State, limit: int) -> Exchange[list[str]]:
-        """Ids of messages in a state: waiting ones by when they are due, others newest first."""
-        if state == "queued":
-            # Retrying messages stand in the due sets too: read enough to leave `limit` after taking them out.
-            due = tuple(Command(("ZRANGE", self.keys.due(p), 0, 2 * limit)) for p in PRIORITIES)
-            retrying = Command(("ZRANGE", self.keys.state("retrying"), 0, -1))
-
-            def read(replies: Sequence[Reply]) -> list[str]:
-                others = set(items(replies[-1]))
-                waiting = chain.from_iterable(items(reply) for reply in replies[:-1])
-                return [str(i) for i in waiting if i not in others][:limit]
-
-            return Exchange((*due, retrying), read)
+        """Ids of messages in a state: queued ones by how long they wait, others newest first."""
         key = self.keys.leases if state == "sending" else self.keys.state(state)
-        command = Command(("ZREVRANGE", key, 0, limit - 1))
+        command = Command(("ZRANGE" if state == "queued" else "ZREVRANGE", key, 0, limit - 1))
         return Exchange((command,), lambda replies: [str(i) for i in items(replies[0])])
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from pushledger.ledger.account import Account, read_account
+from pushledger.ledger.account import Account, Heartbeat, read_account
+from pushledger.ledger.audit import NOBODY, By, audit_document
 from pushledger.ledger.deliveries import Budget
 from pushledger.ledger.exchange import Command, Exchange, Reply
 from pushledger.ledger.exchanges.of_account import AccountExchange
-from pushledger.ledger.exchanges.replies import pairs, scores, whole
+from pushledger.ledger.exchanges.replies import items, pairs, scores, whole
+from pushledger.ledger.history import Sample, sample
 from pushledger.ledger.keys import PRIORITIES
 from pushledger.ledger.policy import milliseconds
 from pushledger.ledger.server import SERVER_SETTINGS
+from pushledger.message import moment
 
 __all__ = ["StandingExchanges"]
 
@@ -23,10 +26,27 @@ class StandingExchanges(AccountExchange):
 
     __slots__ = ()
 
-    def pause(self, duration: timedelta | None, reason: str) -> Exchange[None]:
+    def pause(self, duration: timedelta | None, reason: str, by: By = NOBODY) -> Exchange[None]:
         """Pause the account for so long, or resume it (None)."""
         wait = "" if duration is None else milliseconds(duration)
-        return Exchange((self.call("pause", wait, reason),), lambda _: None)
+        details = {} if duration is None else {"reason": reason, "seconds": f"{duration.total_seconds():g}"}
+        document = audit_document("resume" if duration is None else "pause", by, details=details)
+        return Exchange((self.call("pause", wait, reason, document),), lambda _: None)
+
+    def heartbeat(self) -> Exchange[Heartbeat]:
+        """When a delivery last began, and the server's time now."""
+        commands = (Command(("TIME",)), Command(("GET", self.keys.heartbeat)))
+
+        def read(replies: Sequence[Reply]) -> Heartbeat:
+            last = replies[1]
+            return Heartbeat(_now(replies[0], self.now), None if last is None else moment(str(last)))
+
+        return Exchange(commands, read)
+
+    def history(self, limit: int) -> Exchange[list[Sample]]:
+        """The newest samples of the counters, oldest first."""
+        command = Command(("LRANGE", self.keys.history, -limit, -1))
+        return Exchange((command,), lambda replies: [sample(str(line)) for line in items(replies[0])])
 
     def account(self, budget: Budget) -> Exchange[Account]:
         """How the account stands: pause, budget, and what waits."""
@@ -41,8 +61,7 @@ class StandingExchanges(AccountExchange):
         commands = (*head, *oldest, *cards, *windows)
 
         def read(replies: Sequence[Reply]) -> Account:
-            seconds, microseconds = cast("tuple[str, str]", replies[0])
-            now = self.now if self.now is not None else int(seconds) * 1000 + int(microseconds) // 1000
+            now = round(_now(replies[0], self.now).timestamp() * 1000)
             slots = [scores(reply) for reply in replies[9:]]
             firsts = [score for reply in replies[3:6] for score in scores(reply)]
             return read_account(
@@ -53,21 +72,15 @@ class StandingExchanges(AccountExchange):
 
     def counts(self) -> Exchange[dict[str, int]]:
         """How many messages wait, are in the air, are held …, and how many ids the map knows."""
-        due = tuple(Command(("ZCARD", self.keys.due(p))) for p in PRIORITIES)
         others = ("retrying", "held", "failed", "expired", "deleted")
         commands = (
-            *due,
+            Command(("ZCARD", self.keys.state("queued"))),
             Command(("ZCARD", self.keys.leases)),
             Command(("HLEN", self.keys.map)),
             *(Command(("ZCARD", self.keys.state(state))) for state in others),
         )
-
-        def read(replies: Sequence[Reply]) -> dict[str, int]:
-            numbers = [int(cast(int, reply)) for reply in replies]
-            found = dict(zip(("sending", "known", *others), numbers[3:], strict=True))
-            return {"queued": sum(numbers[:3]) - found["retrying"], **found}
-
-        return Exchange(commands, read)
+        names = ("queued", "sending", "known", *others)
+        return Exchange(commands, lambda replies: dict(zip(names, map(whole, replies), strict=True)))
 
     def stats(self) -> Exchange[dict[str, int]]:
         """The account's counters since its first day."""
@@ -78,3 +91,9 @@ class StandingExchanges(AccountExchange):
         """The server's settings that decide what it keeps; some servers refuse to tell them."""
         commands = tuple(Command(("CONFIG", "GET", name)) for name in SERVER_SETTINGS)
         return Exchange(commands, lambda replies: {k: v for reply in replies for k, v in pairs(reply).items()})
+
+
+def _now(reply: Reply, given: int | None) -> datetime:
+    seconds, microseconds = cast("tuple[str, str]", reply)
+    milliseconds_now = int(seconds) * 1000 + int(microseconds) // 1000 if given is None else given
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds_now)

@@ -26,6 +26,10 @@ local function note(m, event, detail)
 end
 Message.note = note
 
+-- Who asked for it, if it was said.
+local function named(before, request) return (request.by or '') ~= '' and before .. request.by or '' end
+local function by_hand(decision) return 'by hand' .. named(': ', decision) end
+
 -- Sets of words inside one field: tokens are parted by blanks, doomed copies ("kind id") by newlines.
 local function add(set, word, sep)
   if (sep .. set .. sep):find(sep .. word .. sep, 1, true) then return set end
@@ -59,6 +63,16 @@ function Message.gap(m)
   if m.message_id == '' then return 'send', m.kind, '' end
   if m.shown_digest ~= m.text_digest then return 'edit', m.kind, m.message_id end
   return nil
+end
+
+-- How many calls close the gap, if each does what it shall.
+function Message.calls(m)
+  local doomed, number = m.doomed, 0
+  for _ in doomed:gmatch('[^\n]+') do number = number + 1 end
+  m.doomed = ''
+  if Message.gap(m) then number = number + 1 end
+  m.doomed = doomed
+  return number
 end
 
 local function may_resend(m, policy)
@@ -190,7 +204,7 @@ local function take_wish(m, job, policy, now)
   if job.version ~= '' then m.version = job.version end
   m.v, m.revision, m.accepted_at = '1', str(num(m.revision) + 1), now
   if m.waiting_since == '' then m.waiting_since = now end
-  note(m, 'accepted', job.verb .. ' revision=' .. m.revision)
+  note(m, 'accepted', job.verb .. ' revision=' .. m.revision .. named(' by ', job))
   Message.rest(m, policy, now)
   if m.state == 'deleted' then return 'cancelled' end
   if waiting then
@@ -419,24 +433,24 @@ local function fresh_start(m)
 end
 
 -- failed or expired -> waiting again. What the API no longer has cannot be edited: it must be created anew.
-function Message.retry(m, _, policy, now)
+function Message.retry(m, decision, policy, now)
   if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'failed' and m.state ~= 'expired' then return nil, 'not_failed' end
   if m.life_over ~= '' and m.wish == 'show' then return nil, 'gone' end
   fresh_start(m)
-  note(m, 'retry', 'by hand')
+  note(m, 'retry', by_hand(decision))
   Message.rest(m, policy, now)
   return m.state
 end
 
 -- held -> sent once more, although it may be visible already.
-function Message.resend(m, _, policy, now)
+function Message.resend(m, decision, policy, now)
   if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'held' then return nil, 'not_held' end
   if Message.gap(m) ~= 'send' then return nil, 'nothing_to_send' end
   fresh_start(m)
   m.granted, m.no_id = str(num(m.granted) + 1), ''
-  note(m, 'resend', 'by hand')
+  note(m, 'resend', by_hand(decision))
   Message.rest(m, policy, now)
   return m.state
 end
@@ -450,7 +464,7 @@ function Message.resolve(m, decision, policy, now)
   if m.state ~= 'held' then return nil, 'not_held' end
   fresh_start(m)
   m.no_id = ''
-  note(m, 'resolve', 'by hand')
+  note(m, 'resolve', by_hand(decision))
   local wanted = m.wish == 'show' and m.message_id == ''
   if m.unknown ~= '' then m.unknown = without_first(m.unknown, ' ') else m.unknown_before = without_first(m.unknown_before, ' ') end
   if wanted then
@@ -464,11 +478,11 @@ end
 
 --[[ Drop what could not be done, and leave the visitor's chat as it is: with a known copy the message is
   delivered as it stands there; without one it is over. A late answer may still hand in an id (R8). ]]
-function Message.discard(m, _, policy, now)
+function Message.discard(m, decision, policy, now)
   if m.state == '' then return nil, 'unknown_local_id' end
   if m.state ~= 'failed' and m.state ~= 'held' and m.state ~= 'expired' then return nil, 'not_at_rest' end
   fresh_start(m)
-  note(m, 'discard', 'by hand')
+  note(m, 'discard', by_hand(decision))
   m.doomed, m.waiting_since = '', ''
   if m.message_id ~= '' and m.life_over == '' then
     m.wish, m.text, m.text_digest = 'show', '', m.shown_digest
@@ -525,7 +539,7 @@ function Message.adopt(m, found, policy, now)
   m.life, m.target_digest, m.lane = found.life, found.target_digest ~= '' and found.target_digest or '-', found.lane
   m.message_id, m.shown_digest, m.text_digest, m.life_over = found.message_id, found.text_digest, found.text_digest, ''
   if found.version ~= '' then m.version = found.version end
-  note(m, 'adopted', 'by hand')
+  note(m, 'adopted', by_hand(found))
   become(m, 'delivered', '', now)
   return m.state
 end

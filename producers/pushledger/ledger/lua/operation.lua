@@ -2,6 +2,7 @@
   KEYS[1] account prefix
   ARGV    now ('' = the server's clock), local id, job id, life of wake-ups in ms, life of jobs in ms,
           number of fields, fields …, policy fields …
+  Fields of every verb: by, who did it; audit, what the audit trail shall say of it.
   Returns {outcome, revision, wake} or {'refused', rule, 0}; wake is 1 when the caller shall publish a
   wake-up, because the message is due and none is pending.
   Closes: two processes changing one message at once; a command sent again because its reply was lost: the
@@ -31,6 +32,7 @@ function Operation.run(change, decision)
   redis.call('HSET', jobs, job_id, outcome .. ' ' .. m.revision)
   redis.call('PEXPIRE', jobs, jobs_ms)
   Store.count(decision or outcome)
+  Store.audit(fields.audit, outcome, now)
 
   local due = m.due ~= '' and tonumber(m.due) <= tonumber(now)
   local woken = due and redis.call('SET', wake, job_id, 'NX', 'PX', wake_ms)

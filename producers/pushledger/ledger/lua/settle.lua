@@ -20,12 +20,23 @@ local m = is_message and Store.load(id) or Store.load_probe(now)
 local current, passed = m.token == token, Store.key('passed')
 local account_refused = outcome.status == '401' or outcome.status == '402' or outcome.status == '403'
 
+-- From the acceptance of a change to its being shown: one counter for each range of seconds, by its upper end.
+local WITHIN = { 1, 2, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400 }
+local function count_shown(milliseconds)
+  for _, seconds in ipairs(WITHIN) do
+    if milliseconds <= seconds * 1000 then return Store.count('shown_le_' .. seconds) end
+  end
+  Store.count('shown_le_inf')
+end
+
 local function settle_message()
   if account_refused and Message.is_refused_alone(m, redis.call('GET', passed) or '0') then
     outcome.alone, outcome.pause_for = '1', ''
   end
+  local accepted = m.waiting_since
   Message.settle(m, outcome, policy, now)
   Store.save(m, policy, now)
+  if m.state == 'delivered' and accepted ~= '' then count_shown(tonumber(now) - tonumber(accepted)) end
 end
 
 local function settle_account()
@@ -57,5 +68,6 @@ end
 Budget.ended(windows, token, outcome.kind == 'unsent' and outcome.status == '', now)
 if not current and not is_errand then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
 Store.count('outcome_' .. outcome.kind)
+if outcome.status == '429' then Store.count('throttled') end
 settle_account()
 return { 'settled', m.state }

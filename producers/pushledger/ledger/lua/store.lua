@@ -17,10 +17,12 @@
   probe          hash     a probing GET in the air            turn     string   counts claims, for patience
   passed         string   counts answers that were no refusal of the account
   errands        zset     token of a call that belongs to no message, by its lease's end
-  presence, agents, paced   agents that are kept online, see presence.lua ]]
+  presence, agents, paced   agents that are kept online, see presence.lua
+  audit          list     what people did, newest first   history   list   a sample of the counters each minute
+  heartbeat      string   when a delivery last began ]]
 local PREFIX = KEYS[1]
 local PRIORITIES = { 'high', 'normal', 'low' }
-local STATES = { 'retrying', 'held', 'failed', 'expired', 'deleted', 'delivered' }
+local STATES = { 'queued', 'retrying', 'held', 'failed', 'expired', 'deleted', 'delivered' }
 local INDEXED = {}
 for _, state in ipairs(STATES) do INDEXED[state] = true end
 local Store, Lane = {}, nil
@@ -89,6 +91,19 @@ function Store.unpack_entry(entry)
 end
 
 function Store.count(name, by) redis.call('HINCRBY', Store.key('stats'), name, by or 1) end
+
+--[[ Note what a person did: "time outcome document". The document carries an id of its own, so that a repetition is
+  known by standing among the newest. Kept in bounds, whatever else happens. ]]
+local AUDIT_LENGTH, AUDIT_LOOK = 10000, 20
+function Store.audit(document, outcome, now)
+  if (document or '') == '' then return end
+  local key = Store.key('audit')
+  for _, line in ipairs(redis.call('LRANGE', key, 0, AUDIT_LOOK - 1)) do
+    if line:match('^%S+ %S+ (.*)$') == document then return end
+  end
+  redis.call('LPUSH', key, now .. ' ' .. outcome .. ' ' .. document)
+  redis.call('LTRIM', key, 0, AUDIT_LENGTH - 1)
+end
 
 local TRANSIENT = { id = true, stored = true, was = true, events = true }
 
