@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from brevo_sandbox.ids import derived_id
@@ -66,7 +67,7 @@ class Agents:
 
     def by_id(self, agent_id: str) -> Agent:
         """Get an agent; any id is one, always under the same name."""
-        return self._dummies.get(agent_id) or Agent(agent_id, _name_of(agent_id))
+        return self._dummies.get(agent_id) or _named(agent_id)
 
     def by_email(self, email: str, name: str) -> Agent:
         """Get the agent of an email, made with this name at the first call and keeping it ever after."""
@@ -92,5 +93,7 @@ class Agents:
         return any(presence.online(now) for presence in self._presences.values())
 
 
-def _name_of(agent_id: str) -> str:
-    return AGENT_NAMES[crc32(agent_id.encode("utf-8", "surrogatepass")) % len(AGENT_NAMES)]
+# A shop writes in the name of a few agents, over and over.
+@lru_cache(maxsize=1024)
+def _named(agent_id: str) -> Agent:
+    return Agent(agent_id, AGENT_NAMES[crc32(agent_id.encode("utf-8", "surrogatepass")) % len(AGENT_NAMES)])

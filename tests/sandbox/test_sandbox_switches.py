@@ -145,6 +145,17 @@ async def test_which_calls_share_a_bucket(connect: Connect, bucket: Bucket, shar
     assert set(statuses.values()) <= {404, 429}
 
 
+async def test_the_headers_tell_of_the_callers_own_bucket(connect: Connect) -> None:
+    """Another key's calls do not show; the control API tells where it is tightest."""
+    async with connect(Sandbox(rate=Rate(5, 10), rules=Rules(bucket=Bucket.KEY))) as api:
+        left = []
+        for key in ("key-1", "key-1", "key-2", "key-1"):
+            answer = await api.get(f"{PUSHED}/none", headers={"api-key": key})
+            left.append(answer.headers["x-sib-ratelimit-remaining"])
+        assert left == ["4", "3", "4", "2"]
+        assert (await api.get("/sandbox/rate")).json()["remaining"] == 2
+
+
 async def test_a_sliding_window_forgets_call_by_call(connect: Connect, clock: ManualClock) -> None:
     """The reset says when the oldest call is forgotten; a fixed window would have forgotten both at 10 s."""
     statuses, resets = [], []
