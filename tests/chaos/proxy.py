@@ -134,6 +134,11 @@ class Proxy:
         """Hold everything back, both ways."""
         self._do(self._flows.clear)
 
+    @property
+    def holds(self) -> bool:
+        """Whether everything is held back."""
+        return not self._flows.is_set()
+
     def thaw(self) -> None:
         """Let go what was held back."""
         self._do(self._flows.set)

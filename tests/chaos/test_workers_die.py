@@ -53,7 +53,7 @@ def test_a_worker_that_froze_between_claim_and_send_sends_nothing_afterwards(
     proxy.spoil("claim", "hold")
     scene.shop.create(0)
     wait_until(lambda: scene.stage.message("order:0").state == "sending", 5, "the message is claimed")
-    assert proxy.struck["claim"], "and the worker does not know it yet"
+    wait_until(lambda: proxy.holds, 5, "and the worker does not know it yet")
     signal_group(frozen, signal.SIGSTOP)
     proxy.thaw()
     scene.worker()

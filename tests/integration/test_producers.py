@@ -432,14 +432,17 @@ def test_a_time_in_which_nothing_can_be_done_is_refused(monkeypatch: pytest.Monk
         WorkerSettings()
 
 
-def test_an_enqueued_job_with_half_a_surrogate_pair_is_kept_as_refused(valkey_url: str, account: str) -> None:
-    """JSON may hold it, and Redis cannot; the job must not be lost for that."""
+def test_an_enqueued_job_with_half_a_surrogate_pair_is_kept_as_refused(
+    valkey_url: str, account: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JSON may hold it, and neither Redis nor a log can; the job must not be lost for that, nor the line."""
     ledger = Ledger.from_url(valkey_url, account, LedgerPolicy(), timedelta(seconds=1))
     intake = Intake(ledger, lambda: None, lambda: False, timedelta(seconds=60))
     intake.take("create", "task-1", {"local_id": "\ud800", "visitor_id": "v", "text": "\ud800", "agent_id": "a"})
     [document] = [json.loads(text) for text in ledger.refused(10)]
     ledger.close()
     assert (document["task_id"], document["field"], document["local_id"]) == ("task-1", "local_id", "?")
+    assert "refused create of ?" in caplog.text.encode().decode()
 
 
 @pytest.mark.parametrize(

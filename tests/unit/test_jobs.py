@@ -24,6 +24,9 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 class NoOffset(tzinfo):
     """A time zone that does not know its offset makes no aware time."""
 
+    def __repr__(self) -> str:
+        return "NoOffset()"
+
     def utcoffset(self, moment: datetime | None) -> None:
         return None
 

@@ -89,7 +89,8 @@ class Intake:
 
     def refuse(self, verb: str, task_id: str, values: dict[str, Any], error: PushledgerError) -> None:
         """Keep a job as refused: what it was and what is wrong with it, without its text and visitor."""
-        local_id = str(values.get("local_id", ""))
+        # Bad input may hold half of a surrogate pair, which neither a store nor a log takes.
+        local_id = str(values.get("local_id", "")).encode(errors="replace").decode()
         document = {
             "task_id": task_id,
             "verb": verb,
@@ -100,7 +101,6 @@ class Intake:
             "rule": getattr(error, "rule", None),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        # Bad input may hold half of a surrogate pair, which no store takes.
         text = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
         self._ledger.refuse(text)
         log.warning(
