@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import click
 
-from pushledger.ledger import Budget, parse_rate
+from pushledger.ledger import HIGHEST_SHARE, Budget, parse_rate
 from pushledger.settings import parse_duration
 
 __all__ = [
@@ -56,7 +57,7 @@ def parameters(*decorators: Decorator) -> Decorator:
 
 def _budget(context: click.Context, parameter: click.Parameter, value: str) -> Budget:
     try:
-        return Budget(parse_rate(value))
+        return Budget(parse_rate(value), _share(os.environ.get("PUSHLEDGER_HIGH_PRIORITY_SHARE") or "0"))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -68,6 +69,17 @@ def operator() -> str:
     except (KeyError, OSError):  # a container's user may have no name
         return ""
     return "".join(letter for letter in name if letter.isprintable())[:100]
+
+
+def _share(value: str) -> float:
+    # A setting of the workers, as the rate is: it is read here only to say how long what waits will take.
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= HIGHEST_SHARE:
+        raise ValueError(f"PUSHLEDGER_HIGH_PRIORITY_SHARE must be a number from 0 to {HIGHEST_SHARE}")
+    return share
 
 
 LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)

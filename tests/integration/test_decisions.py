@@ -910,6 +910,28 @@ def test_every_reason_is_told_with_its_time_the_longest_last(make: MakeAccount) 
     assert why(ledger) == [("settling", at(7230)), ("budget", at(10800))]
 
 
+def test_the_share_of_high_priority_holds_up_the_others_and_says_so(make: MakeAccount) -> None:
+    """Two of four calls are kept: after two, a normal message waits for the first of them, a high one for nothing."""
+    ledger = make(RateWindow(4, HOUR))
+    ledger.budget = Budget(ledger.budget.windows, 0.5)
+    for number in range(2):
+        ledger.deliver(f"m{number}", f"other:{number}")
+        ledger.pass_time(timedelta(minutes=1))
+    ledger.record(create())
+    ledger.record(create("order:2", priority="high"))
+    account = ledger.run(ledger.exchanges.account(ledger.budget))
+    assert (account.calls_left, account.next_call_at) == (2, None)
+    assert (account.common_calls_left, account.next_common_call_at) == (0, at(3600))
+    assert why(ledger) == [("budget", at(3600))]
+    assert why(ledger, "order:2") == []
+    ledger.settle(ledger.claim_one(), "confirmed", "m9", status=200)
+    ledger.record(create("order:3", priority="high"))
+    ledger.settle(ledger.claim_one(), "confirmed", "m10", status=200)
+    ledger.record(create("order:4", priority="high"))
+    assert why(ledger, "order:4") == [("budget", at(3600))]
+    assert why(ledger) == [("budget", at(3600))]
+
+
 def test_what_is_done_waits_for_nothing(make: MakeAccount) -> None:
     """Whatever the account's trouble."""
     ledger = make()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pushledger import Settings, SettingsError
-from pushledger.ledger import LedgerPolicy
+from pushledger.ledger import LedgerPolicy, RateWindow
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +106,9 @@ def test_settings_do_not_change() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(0, 1), (-1, 1), (1, 0), (1, -1)])
+def test_a_window_that_would_let_nothing_through_is_no_window(limit: int, seconds: int) -> None:
+    with pytest.raises(ValueError, match="at least one call"):
+        RateWindow(limit, timedelta(seconds=seconds))

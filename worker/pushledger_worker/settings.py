@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pushledger.ledger import Budget, RateWindow, parse_rate
+from pushledger.ledger import HIGHEST_SHARE, Budget, RateWindow, parse_rate
 from pushledger.settings import Duration, Settings
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -35,7 +35,7 @@ class WorkerSettings(Settings):
         description="Calls allowed to all workers together: `100/hour`, several windows parted by commas, or `off`.",
     )
     high_priority_share: float = Field(
-        0.0, ge=0.0, le=0.9, description="Share of each window that is kept for messages of high priority."
+        0.0, ge=0.0, le=HIGHEST_SHARE, description="Share of each window that is kept for messages of high priority."
     )
     inflight: int = Field(8, ge=1, le=200, description="Calls in the air at once, per worker process.")
     call_timeout: Duration = Field(

@@ -4,6 +4,7 @@ from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief
 from pushledger.ledger.deliveries import (
+    HIGHEST_SHARE,
     AccountPause,
     Budget,
     Claim,
@@ -23,6 +24,7 @@ from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.rates import parse_rate
 
 __all__ = [
+    "HIGHEST_SHARE",
     "NOBODY",
     "SHOWN_WITHIN",
     "Account",

@@ -39,7 +39,8 @@ class Heartbeat:
 class Account:
     """An account at one moment.
 
-    ``calls_left`` is None without a limit; ``next_call_at`` is when a call is free again, if none is now.
+    ``calls_left`` is None without a limit; ``next_call_at`` is when a call is free again, if none is now. The same of
+    ``common`` is for messages that are not of high priority, which leave a share of each window alone.
     ``drained_in`` forecasts how long what waits takes at today's budget, if each message needs one call.
     """
 
@@ -49,6 +50,8 @@ class Account:
     oldest_due: datetime | None
     calls_left: int | None
     next_call_at: datetime | None
+    common_calls_left: int | None
+    next_common_call_at: datetime | None
     drained_in: timedelta
 
 
@@ -59,23 +62,18 @@ def read_account(
     firsts: Sequence[float],
     waiting: int,
     slots: Sequence[Sequence[float]],
+    common_slots: Sequence[Sequence[float]],
     budget: Budget,
 ) -> Account:
     """Put together what the ledger holds. Times are milliseconds since the epoch; ``slots`` has, for each window of
-    the budget, when each drawn call is free again."""
-    lefts, nexts = [], []
-    for window, free_at in zip(budget.windows, slots, strict=True):
-        taken = [at for at in free_at if at > now]
-        lefts.append(max(0, window.limit - len(taken)))
-        if len(taken) >= window.limit:
-            nexts.append(min(taken))
-    if heard and float(heard["until"]) > now:
-        lefts.append(max(0, int(heard["remaining"])))
-        if lefts[-1] == 0:
-            nexts.append(float(heard["until"]))
-    left = min(lefts) if lefts else None
+    the budget, when each drawn call is free again, ``common_slots`` the same of calls not of high priority."""
+    limits = [window.limit for window in budget.windows]
+    left, next_at = _left(now, limits, slots, heard)
+    common_limits = [limit - math.floor(limit * budget.high_share) for limit in limits]
+    common_left, next_common_at = _left(now, common_limits, common_slots, {}) if budget.high_share else (left, next_at)
+    if left is not None and common_left is not None and left <= common_left:
+        common_left, next_common_at = left, max(next_at or 0, next_common_at or 0) or None
     paused = _pause(now, pause)
-    next_at = max(nexts) if nexts else None
     return Account(
         now=_moment(now),
         pause=paused,
@@ -83,8 +81,27 @@ def read_account(
         oldest_due=_moment(min(firsts)) if firsts else None,
         calls_left=left,
         next_call_at=_moment(next_at) if next_at is not None else None,
+        common_calls_left=common_left,
+        next_common_call_at=_moment(next_common_at) if next_common_at is not None else None,
         drained_in=_drained_in(now, waiting, left, next_at, paused, budget),
     )
+
+
+def _left(
+    now: int, limits: Sequence[int], slots: Sequence[Sequence[float]], heard: Mapping[str, str]
+) -> tuple[int | None, float | None]:
+    """Calls left, None without a limit; and when the next one is free, if none is now."""
+    lefts, nexts = [], []
+    for limit, free_at in zip(limits, slots, strict=True):
+        taken = [at for at in free_at if at > now]
+        lefts.append(max(0, limit - len(taken)))
+        if len(taken) >= limit:
+            nexts.append(min(taken))
+    if heard and float(heard["until"]) > now:
+        lefts.append(max(0, int(heard["remaining"])))
+        if lefts[-1] == 0:
+            nexts.append(float(heard["until"]))
+    return min(lefts) if lefts else None, max(nexts) if nexts else None
 
 
 def _pause(now: int, pause: Mapping[str, str]) -> Pause | None:
@@ -101,8 +118,9 @@ def waiting_for(message: Message, account: Account) -> tuple[Wait, ...]:
     if message.state in ("queued", "retrying"):
         if account.pause is not None:
             waits.append(Wait("paused", account.pause.until))
-        if account.calls_left == 0:
-            waits.append(Wait("budget", account.next_call_at))
+        is_high = message.priority == "high"
+        if (account.calls_left if is_high else account.common_calls_left) == 0:
+            waits.append(Wait("budget", account.next_call_at if is_high else account.next_common_call_at))
     return tuple(sorted(waits, key=lambda wait: (wait.until is None, wait.until or account.now)))
 
 

@@ -10,6 +10,7 @@ from pushledger.jobs import Kind
 from pushledger.message import LastError
 
 __all__ = [
+    "HIGHEST_SHARE",
     "AccountPause",
     "Budget",
     "Claim",
@@ -25,12 +26,19 @@ __all__ = [
 SettlementKind: TypeAlias = Literal["confirmed", "gone", "unknown", "unsent", "refused"]
 
 
+HIGHEST_SHARE = 0.9  # of the budget for high priority: what is left must let everything else go on
+
+
 @dataclass(frozen=True, slots=True)
 class RateWindow:
-    """At most ``limit`` calls in any ``period``."""
+    """At most ``limit`` calls in any ``period``; raises ValueError for less than one."""
 
     limit: int
     period: timedelta
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.period <= timedelta(0):
+            raise ValueError("a window allows at least one call in a time that is longer than 0")
 
 
 @dataclass(frozen=True, slots=True)

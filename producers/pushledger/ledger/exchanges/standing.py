@@ -50,10 +50,9 @@ class StandingExchanges(AccountExchange):
 
     def account(self, budget: Budget) -> Exchange[Account]:
         """How the account stands: pause, budget, and what waits."""
-        windows = tuple(
-            Command(("ZRANGE", f"{self.keys.prefix}slots:{milliseconds(window.period)}", 0, -1, "WITHSCORES"))
-            for window in budget.windows
-        )
+        keys = [f"{self.keys.prefix}slots:{milliseconds(window.period)}" for window in budget.windows]
+        parts = [*keys, *(f"{key}:common" for key in keys)]
+        windows = tuple(Command(("ZRANGE", key, 0, -1, "WITHSCORES")) for key in parts)
         heard = f"{self.keys.prefix}budget"
         oldest = tuple(Command(("ZRANGE", self.keys.due(p), 0, 0, "WITHSCORES")) for p in PRIORITIES)
         cards = tuple(Command(("ZCARD", self.keys.due(p))) for p in PRIORITIES)
@@ -63,10 +62,10 @@ class StandingExchanges(AccountExchange):
         def read(replies: Sequence[Reply]) -> Account:
             now = round(_now(replies[0], self.now).timestamp() * 1000)
             slots = [scores(reply) for reply in replies[9:]]
+            every, common = slots[: len(keys)], slots[len(keys) :]
             firsts = [score for reply in replies[3:6] for score in scores(reply)]
-            return read_account(
-                now, pairs(replies[1]), pairs(replies[2]), firsts, sum(map(whole, replies[6:9])), slots, budget
-            )
+            waiting = sum(map(whole, replies[6:9]))
+            return read_account(now, pairs(replies[1]), pairs(replies[2]), firsts, waiting, every, common, budget)
 
         return Exchange(commands, read)
 
