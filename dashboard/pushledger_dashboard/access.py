@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from pushledger_dashboard.attempts import Attempts
 from pushledger_dashboard.problems import Problem, wait_header
@@ -119,7 +120,13 @@ def access_of(request: Request) -> Access:
     return access
 
 
-async def require_reader(request: Request) -> Principal:
+# Only for the OpenAPI description: it says that a token is shown, and decides nothing.
+_BEARER = HTTPBearer(auto_error=False, description="A token of PUSHLEDGER_DASHBOARD_TOKENS.")
+
+
+async def require_reader(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)] = None
+) -> Principal:
     """Whoever may look. Raises Problem 401."""
     principal = access_of(request).principal(request)
     if principal is None:

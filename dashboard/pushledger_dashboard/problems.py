@@ -36,8 +36,9 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, str]] | None = Field(None, description="Each wrong value of a request: field and rule.")
 
 
+_SCHEMA = {"$ref": "#/components/schemas/ProblemDocument"}
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": ProblemDocument, "description": description}
+    status: {"description": description, "content": {"application/problem+json": {"schema": _SCHEMA}}}
     for status, description in {
         400: "The request cannot be read.",
         401: "No valid token or session.",
