@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -52,7 +53,7 @@ def settle(ledger: Account, kind: Any, state: str, **values: Any) -> None:
 def fill(client: redis.Redis, account: str) -> None:
     ledger = Account(client, account, max_resends=1)
     settle(ledger, "refused", "failed", status=400)
-    settle(ledger, "unsent", "retrying", status=503)
+    settle(ledger, "unsent", "retrying", status=503, retry_in=timedelta(hours=1))
     settle(ledger, "confirmed", "delivered", message_id="m", status=200)
     copy = client.register_script(_COPY)
     sizes = {"failed": MESSAGES, "retrying": MESSAGES // 10, "delivered": MESSAGES}
@@ -94,7 +95,6 @@ def questions(cursor: str) -> list[tuple[str, str, dict[str, Any]]]:
     order = {"visitor_id": "v", "text": "x", "agent_id": "a"}
     return [
         ("GET", "/", {}),
-        ("GET", "/login", {}),
         *(("GET", f"/v1/{path}", {}) for path in ("overview", "history", "audit", "refused", "check")),
         ("GET", "/metrics", {}),
         ("GET", "/v1/messages", failed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 from brevo_sandbox import Sandbox
 from brevo_sandbox.server import running
 from dashboard.conftest import OPERATE, TOKENS
@@ -118,3 +120,27 @@ def test_ready_means_that_a_message_came_through_broker_and_worker(account: str,
             assert answer.json()["heartbeat_age_seconds"] < 30
         finally:
             stop(worker)
+
+
+CURL = shutil.which("curl")
+
+
+@pytest.mark.skipif(CURL is None, reason="there is no curl to run them with")
+def test_the_lines_of_the_page_run_as_they_stand(valkey_url: str, account: str) -> None:
+    """One after the other; each is answered."""
+    page = (Path(__file__).parents[2] / "docs" / "json-api.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("curl ")]
+    assert len(lines) > 15
+    with started(valkey_url, account, PUSHLEDGER_DASHBOARD_TOKENS=TOKENS) as (_, url):
+        for line in lines:
+            done = subprocess.run(
+                ["/bin/sh", "-c", line],
+                env={**os.environ, "URL": url, "TOKEN": OPERATE, "NO_PROXY": "*"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+            assert json.loads(done.stdout) is not None
