@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := producers/pushledger worker/pushledger_worker sandbox/brevo_sandbox
+PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
 
 .PHONY: help demo test lint unit simulate chaos clean
 

@@ -6,15 +6,20 @@ from datetime import timedelta
 
 from pushledger.ledger import RateWindow
 from pushledger.settings import Settings
+from pushledger_dashboard.settings import DashboardSettings
 from pushledger_worker.settings import WorkerSettings
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 HEAD = """# Settings
 
 Every setting is an environment variable; in Python the same names, in lower case and without the prefix, are
-arguments of `Settings` (a shop) and `WorkerSettings` (a worker). Durations are written `500ms`, `30s`, `10m`, `2h`
-or `7d`. What all processes of an account must agree on stands first. This page is printed by
-`python docs/settings_table.py`, and a test keeps it true.
+arguments of `Settings` (a shop), `WorkerSettings` (a worker) and `DashboardSettings` (the dashboard). Durations are
+written `500ms`, `30s`, `10m`, `2h` or `7d`. What all processes of an account must agree on stands first. This page is
+printed by `python docs/settings_table.py`, and a test keeps it true.
+"""
+
+_DASHBOARD = """It reads `PUSHLEDGER_RATE` and `PUSHLEDGER_HIGH_PRIORITY_SHARE` too: give it what the workers have.
 """
 
 
@@ -23,6 +28,8 @@ def shown(default: object) -> str:
     match default:
         case None | "":
             return ""
+        case SecretStr():
+            return shown(default.get_secret_value())
         case timedelta():
             return duration(default)
         case tuple():
@@ -59,7 +66,12 @@ def page() -> str:
     """The whole page."""
     shared = Settings.model_fields
     own = {name: field for name, field in WorkerSettings.model_fields.items() if name not in shared}
-    parts = [HEAD, "## Shops and workers alike\n", *rows(shared), "\n## Workers\n", *rows(own)]
+    dashboard = {n: field for n, field in DashboardSettings.model_fields.items() if n not in shared and n not in own}
+    parts = [
+        *(HEAD, "## Shops, workers and the dashboard alike\n", *rows(shared)),
+        *("\n## Workers\n", *rows(own)),
+        *("\n## The dashboard\n", _DASHBOARD, *rows(dashboard)),
+    ]
     return "\n".join(parts) + "\n"
 
 

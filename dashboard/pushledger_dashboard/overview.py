@@ -1,0 +1,139 @@
+"""The account at one moment: what waits, the budget, the forecast, how fast it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pushledger import AsyncMessages
+from pushledger.ledger import Account, Budget, Heartbeat, Sample, shown_within
+from pydantic import BaseModel, Field
+
+__all__ = ["Overview", "OverviewDocument", "throughput"]
+
+KEPT_FOR = 0.9
+_SPANS = {"last_5_minutes": timedelta(minutes=5), "last_hour": timedelta(hours=1)}
+
+
+class PauseDocument(BaseModel):
+    """The account waits; ``trouble``: then one call at a time looks whether it is over."""
+
+    until: datetime
+    reason: str
+    trouble: bool
+
+
+class ThroughputDocument(BaseModel):
+    """What happened each minute on average, over ``minutes`` (fewer than asked for while the history is short)."""
+
+    minutes: float
+    jobs: float
+    calls: float
+    confirmed: float
+    throttled: float
+
+
+class OverviewDocument(BaseModel):
+    """The account at one moment."""
+
+    account: str
+    now: datetime
+    counts: dict[str, int] = Field(description="Messages by state; `known`: ids in the map.")
+    waiting: int
+    oldest_due: datetime | None
+    pause: PauseDocument | None
+    calls_left: int | None = Field(description="null: no limit")
+    next_call_at: datetime | None
+    drained_in_seconds: float = Field(description="Forecast: until what waits is done, if each needs one call.")
+    heartbeat_at: datetime | None = Field(description="When a delivery last began.")
+    calls: int
+    throttled: int = Field(description="Answers 429.")
+    saved: int = Field(description="Calls that folding, cancelling and knowing better made needless.")
+    shown_within: dict[str, int] = Field(
+        description="Changes shown within so many seconds; each includes those before."
+    )
+    throughput: dict[str, ThroughputDocument]
+
+
+class Overview:
+    """Reads the overview; askers within a second share one reading."""
+
+    def __init__(self, messages: AsyncMessages, budget: Budget) -> None:
+        self._messages = messages
+        self._budget = budget
+        self._lock = asyncio.Lock()
+        self._read_at = -KEPT_FOR
+        self._document: OverviewDocument | None = None
+
+    async def document(self) -> OverviewDocument:
+        """The overview, at most a second old."""
+        async with self._lock:
+            if self._document is None or time.monotonic() - self._read_at >= KEPT_FOR:
+                self._document = await self._read()
+                self._read_at = time.monotonic()
+            return self._document
+
+    async def _read(self) -> OverviewDocument:
+        account, counts, stats, heartbeat, history = await asyncio.gather(
+            self._messages.account(self._budget),
+            self._messages.counts(),
+            self._messages.stats(),
+            self._messages.heartbeat(),
+            self._messages.history(61),
+        )
+        return _overview(self._messages.settings.account, account, counts, stats, heartbeat, history)
+
+
+def _overview(
+    name: str,
+    account: Account,
+    counts: dict[str, int],
+    stats: dict[str, int],
+    heartbeat: Heartbeat,
+    history: Sequence[Sample],
+) -> OverviewDocument:
+    pause = account.pause
+    return OverviewDocument(
+        account=name,
+        now=account.now,
+        counts=counts,
+        waiting=account.waiting,
+        oldest_due=account.oldest_due,
+        pause=pause and PauseDocument(until=pause.until, reason=pause.reason, trouble=pause.trouble),
+        calls_left=account.calls_left,
+        next_call_at=account.next_call_at,
+        drained_in_seconds=round(account.drained_in.total_seconds(), 3),
+        heartbeat_at=heartbeat.last,
+        calls=stats.get("calls", 0),
+        throttled=stats.get("throttled", 0),
+        saved=sum(stats.get(name, 0) for name in ("folded", "unchanged", "cancelled")),
+        shown_within={f"{seconds:g}": number for seconds, number in shown_within(stats)},
+        throughput={
+            name: found
+            for name, span in _SPANS.items()
+            if (found := throughput(account.now, stats, history, span)) is not None
+        },
+    )
+
+
+def throughput(
+    now: datetime, stats: dict[str, int], history: Sequence[Sample], span: timedelta
+) -> ThroughputDocument | None:
+    """The average from the oldest sample within ``span`` until now; None when there is none that is old enough."""
+    since = next((sample for sample in history if now - span <= sample.at < now), None)
+    if since is None or now - since.at < timedelta(seconds=1):
+        return None
+    minutes = (now - since.at) / timedelta(minutes=1)
+
+    def rate(counter: str, before: int) -> float:
+        return round(max(0, stats.get(counter, 0) - before) / minutes, 3)
+
+    return ThroughputDocument(
+        minutes=round(minutes, 3),
+        jobs=rate("jobs", since.jobs),
+        calls=rate("calls", since.calls),
+        confirmed=rate("outcome_confirmed", since.confirmed),
+        throttled=rate("throttled", since.throttled),
+    )
