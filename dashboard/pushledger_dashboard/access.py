@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Never, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Request
@@ -73,21 +73,25 @@ class Access:
             scheme, _, secret = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 raise _unauthorized("authorization: must be Bearer and a token")
-            return self._named(self.token_of(request, secret.strip()))
+            return self._named(find_token(self._tokens, secret.strip()) or self._refused(request))
         session = self.sessions.known(request.cookies.get(self.cookie_name(request), ""))
         return self._named(session.token, session) if session else None
 
-    def token_of(self, request: Request, secret: str) -> Token:
+    def log_in(self, request: Request, secret: str) -> Token:
         """The token with this secret. Raises Problem: it is wrong, or too many wrong ones were tried."""
-        address = request.client.host if request.client else ""
-        wait = self._attempts.wait_for(address)
+        self._check_attempts(request)
+        return find_token(self._tokens, secret) or self._refused(request)
+
+    def _refused(self, request: Request) -> Never:
+        # A right token is not kept waiting by those who try wrong ones from behind the same proxy.
+        self._check_attempts(request)
+        self._attempts.failed(_address(request))
+        raise _unauthorized("the token is not known")
+
+    def _check_attempts(self, request: Request) -> None:
+        wait = self._attempts.wait_for(_address(request))
         if wait:
             raise Problem(429, "too many wrong tokens were tried; wait a minute", headers=wait_header(wait))
-        token = find_token(self._tokens, secret)
-        if token is None:
-            self._attempts.failed(address)
-            raise _unauthorized("the token is not known")
-        return token
 
     def _named(self, token: Token, session: Session | None = None) -> Principal:
         sees = token.role == "operate" or self._read_texts
@@ -104,6 +108,10 @@ class Access:
             return urlsplit(origin).netloc == request.headers.get("host", "")
         except ValueError:
             return False
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _is_of_a_browser(request: Request) -> bool:

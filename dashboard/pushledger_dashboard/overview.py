@@ -63,17 +63,24 @@ class Overview:
     def __init__(self, messages: AsyncMessages, budget: Budget) -> None:
         self._messages = messages
         self._budget = budget
-        self._lock = asyncio.Lock()
         self._read_at = -KEPT_FOR
-        self._document: OverviewDocument | None = None
+        self._kept: OverviewDocument | None = None
+        self._reading: asyncio.Task[OverviewDocument] | None = None
 
     async def document(self) -> OverviewDocument:
         """The overview, at most a second old."""
-        async with self._lock:
-            if self._document is None or time.monotonic() - self._read_at >= KEPT_FOR:
-                self._document = await self._read()
-                self._read_at = time.monotonic()
-            return self._document
+        if self._kept is not None and time.monotonic() - self._read_at < KEPT_FOR:
+            return self._kept
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(self._keep)
+        # Whoever goes away must not end the reading for those who wait for it too.
+        return await asyncio.shield(self._reading)
+
+    def _keep(self, reading: asyncio.Task[OverviewDocument]) -> None:
+        self._reading = None
+        if not reading.cancelled() and reading.exception() is None:
+            self._kept, self._read_at = reading.result(), time.monotonic()
 
     async def _read(self) -> OverviewDocument:
         account, counts, stats, heartbeat, history = await asyncio.gather(

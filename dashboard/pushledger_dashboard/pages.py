@@ -80,7 +80,7 @@ async def log_in(request: Request) -> Response:
     if access.is_open:
         return RedirectResponse(asked, 303)
     try:
-        token = access.token_of(request, fields.get("token", "").strip())
+        token = access.log_in(request, fields.get("token", "").strip())
     except Problem as problem:
         said = problem.document
         answer = page(request, "login.html", None, status=said.status, title="Log in", next=asked, error=said.detail)

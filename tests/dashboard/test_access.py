@@ -180,7 +180,7 @@ async def test_the_login_leads_nowhere_else(dashboard: OpenDashboard, asked: str
 
 
 async def test_wrong_tokens_are_limited(dashboard: OpenDashboard) -> None:
-    """From one address; then not even the right one is looked at."""
+    """From one address; then nobody logs in from there, and programs that have the right one go on."""
     async with dashboard(dashboard_tokens=TOKENS) as client:
         for _ in range(FROM_ONE):
             answer = await client.post("/login", data={"token": "wrong"})
@@ -188,7 +188,8 @@ async def test_wrong_tokens_are_limited(dashboard: OpenDashboard) -> None:
             assert "is not known" in answer.text
         answer = await client.post("/login", data={"token": OPERATE})
         assert (answer.status_code, 0 < int(answer.headers["retry-after"]) <= 60) == (429, True)
-        assert (await client.get("/v1/overview", headers=bearer(OPERATE))).status_code == 429
+        assert (await client.get("/v1/overview", headers=bearer("wrong"))).status_code == 429
+        assert (await client.get("/v1/overview", headers=bearer(OPERATE))).status_code == 200
 
 
 def test_all_addresses_together_are_limited_for_a_minute() -> None:

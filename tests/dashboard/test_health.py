@@ -13,8 +13,10 @@ from account import Account, create
 from dashboard.conftest import OpenDashboard
 from prometheus_client.parser import text_string_to_metric_families
 from pushledger import AsyncMessages, LedgerUnavailable
+from pushledger.ledger import Budget
 from pushledger_dashboard import events
 from pushledger_dashboard.events import Live
+from pushledger_dashboard.overview import Overview
 from pushledger_dashboard.problems import Problem
 from pushledger_dashboard.readiness import Readiness
 from pushledger_dashboard.settings import DashboardSettings
@@ -144,3 +146,26 @@ async def test_open_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     live.close()
     assert len([event async for event in first]) <= 1
     live.stream("figure", figure)
+
+
+async def test_those_who_ask_at_once_share_one_reading(settings: Callable[..., DashboardSettings]) -> None:
+    """Whoever goes away meanwhile takes nothing from the others; a failure is everybody's, and not kept."""
+    async with AsyncMessages(settings()) as messages:
+        overview, read = Overview(messages, Budget()), 0
+        stats = messages.stats
+
+        async def counted() -> dict[str, int]:
+            nonlocal read
+            read += 1
+            if read == 1:
+                raise LedgerUnavailable("away")
+            return await stats()
+
+        messages.stats = counted  # type: ignore[method-assign]
+        failed = await asyncio.gather(*(overview.document() for _ in range(5)), return_exceptions=True)
+        assert [type(one) for one in failed] == [LedgerUnavailable] * 5
+        asked = [asyncio.create_task(overview.document()) for _ in range(5)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        assert len({id(one) for one in await asyncio.gather(*asked[1:])}) == 1
+        assert read == 2

@@ -146,7 +146,10 @@ def test_a_dry_run_counts_the_calls_and_changes_nothing(make: MakeAccount) -> No
     assert page(ledger, state="held", action="retry").refused == 1
     ledger.deliver("m-1", "shown")
     ledger.record(Delete("shown"))
+    assert page(ledger, state="queued", action="delete").refused == 0
     assert page(ledger, state="queued", action="delete").calls == 1, "it is to be removed anyway"
+    ledger.record(create("shown", visitor="another"))
+    assert page(ledger, state="queued", action="delete").calls == 1, "the earlier copy is removed, the new never sent"
 
 
 def record_failed(url: str, account: str, number: int) -> None:

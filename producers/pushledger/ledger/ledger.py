@@ -34,6 +34,7 @@ __all__ = ["AsyncLedger", "Ledger"]
 _BATCH = 500
 # Looked at in one script: a millisecond or two of the server's time. Acting costs more for each.
 _LOOK = 2000
+_TRIED = 500
 _AT_ONCE = 200
 
 
@@ -332,10 +333,10 @@ class AsyncLedger:
         ends, wake = time.monotonic() + within.total_seconds(), False
         step = BulkStep(messages=0, calls=0, refused=0, looked_at=0, left=0, place=place)
         while True:
-            room = min(_AT_ONCE, limit - step.messages)
-            page = await self._connection.run(
-                self._exchanges.page(state, "newest", room, _AT_ONCE, step.place, wanted, action)
-            )
+            most = _TRIED if by is None else _AT_ONCE
+            room = min(most, limit - step.messages)
+            exchange = self._exchanges.page(state, "newest", room, most, step.place, wanted, action)
+            page = await self._connection.run(exchange)
             refused = page.refused
             if by is not None and page.ids:
                 targets = [(local_id, secrets.token_hex(12)) for local_id in page.ids]
