@@ -177,7 +177,29 @@ def test_a_paused_account_pings_nobody(ledger: Account) -> None:
     ledger.pass_time(timedelta(minutes=10))
     assert ledger.claim().messages == ()
     ledger.pass_time(timedelta(minutes=21))
-    assert ledger.claim().messages == (), "a ping is no probe"
+    assert pings(ledger) == [], "a ping is no probe"
+
+
+def test_trouble_ends_though_nothing_but_pings_is_due(ledger: Account) -> None:
+    keep_online(ledger)
+    pause = AccountPause(timedelta(minutes=5), "unreachable", trouble=True)
+    ledger.settle(ping(ledger), "unsent", pause=pause)
+    ledger.pass_time(timedelta(minutes=6))
+    claim = ledger.claim()
+    assert [one.wish for one in claim.messages] == ["probe"]
+    assert claim.next_in == timedelta(minutes=1), "one call at a time probes; nobody asks again before it ends"
+    assert ledger.claim().messages == ()
+    ledger.settle(claim.messages[0], "confirmed", status=404)
+    ledger.settle(ping(ledger), "confirmed", status=201)
+
+
+def test_trouble_is_not_probed_for_an_agent_whose_time_is_over(ledger: Account) -> None:
+    keep_online(ledger, duration=MINUTE)
+    pause = AccountPause(timedelta(minutes=5), "unreachable", trouble=True)
+    ledger.settle(ping(ledger), "unsent", pause=pause)
+    ledger.pass_time(timedelta(minutes=6))
+    claim = ledger.claim()
+    assert (claim.messages, claim.next_in) == ((), None)
 
 
 def test_a_refused_agent_is_shown_and_not_pinged_again_until_it_is_asked_for_again(ledger: Account) -> None:

@@ -33,23 +33,25 @@ function Presence.drop(agent)
   return redis.call('HDEL', Store.key('agents'), agent)
 end
 
--- The agent to ping now, or nil. One whose time is over is dropped.
-function Presence.take(policy, now)
-  local paced = tonumber(redis.call('GET', Store.key('paced')) or 0)
-  if paced > tonumber(now) then return nil end
-  local key = Store.key('presence')
-  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, 100)) do
+-- The agent whose ping is due, or nil. One whose time is over is dropped.
+function Presence.due(now)
+  if tonumber(redis.call('GET', Store.key('paced')) or 0) > tonumber(now) then return nil end
+  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', Store.key('presence'), '-inf', now, 'LIMIT', 0, 100)) do
     local seen = read(agent)
-    if not seen or tonumber(seen.ends) <= tonumber(now) then
-      Presence.drop(agent)
-    else
-      local pace = math.min(LONGEST_PACE, math.floor(policy.ping_every / redis.call('ZCARD', key)))
-      redis.call('ZADD', key, string.format('%.0f', tonumber(now) + policy.ping_every), agent)
-      redis.call('SET', Store.key('paced'), string.format('%.0f', tonumber(now) + pace), 'PX', math.max(1, pace))
-      return agent
-    end
+    if seen and tonumber(seen.ends) > tonumber(now) then return agent end
+    Presence.drop(agent)
   end
   return nil
+end
+
+-- The agent to ping now, or nil.
+function Presence.take(policy, now)
+  local key, agent = Store.key('presence'), Presence.due(now)
+  if not agent then return nil end
+  local pace = math.min(LONGEST_PACE, math.floor(policy.ping_every / redis.call('ZCARD', key)))
+  redis.call('ZADD', key, string.format('%.0f', tonumber(now) + policy.ping_every), agent)
+  redis.call('SET', Store.key('paced'), string.format('%.0f', tonumber(now) + pace), 'PX', math.max(1, pace))
+  return agent
 end
 
 -- A refused agent is not pinged again, and stays to be seen until its time is over.
