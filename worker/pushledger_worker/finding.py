@@ -34,10 +34,14 @@ def compare(belief: Belief, answer: Answer, seen_digest: str) -> Finding:
     """What the answer to a GET says; ``seen_digest`` is the digest of the text in it, '' if it holds none."""
     if seen_digest:
         return "same" if seen_digest == belief.shown_digest else "differs"
-    # A proxy's 404 is a page: it says nothing of the message.
-    if isinstance(answer, Answered) and answer.status == 404 and not answer.is_html:
+    if isinstance(answer, Answered) and answer.status == 404 and _is_of_the_api(answer):
         return "gone"
     return "unread"
+
+
+def _is_of_the_api(answer: Answered) -> bool:
+    """Is it an error in the API's own form? A proxy's or another server's 404 says nothing of the message."""
+    return not answer.is_html and ("message" in answer.body or "code" in answer.body)
 
 
 def why_unread(answer: Answer) -> str:
