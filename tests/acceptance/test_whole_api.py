@@ -119,7 +119,7 @@ def test_a_walk_keeps_to_its_calls_and_says_where_to_go_on(stage: Stage, wait_un
     elsewhere(stage, "DELETE", "pushed", stage.message("order:4").message_id or "")
     done = stage.run("verify", "--all-state", "delivered", "--calls", "4")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 same")
-    assert "4 of 6 looked at; go on with --after 'order:3'" in done.stderr
+    assert "4 of 6 looked at; go on with --after order:3" in done.stderr
     assert len(stage.sandbox.requests("GET")) == 4
     rest = verified(stage, "--all-state", "delivered", "--after", "order:3")
     assert [(one["local_id"], one["finding"]) for one in rest] == [("order:4", "gone"), ("order:5", "same")]
