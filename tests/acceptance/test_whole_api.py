@@ -96,7 +96,9 @@ def test_the_exit_status_says_whether_all_is_as_it_should_be(stage: Stage, wait_
     elsewhere(stage, "PUT", "pushed", message_id, text="Written by hand")
     done = stage.run("verify", "order:1")
     assert done.returncode == 1
-    assert "order:1: differs; update or upsert it" in done.stdout
+    assert "order:1: differs; repair marks it failed (differs); then update or upsert it" in done.stdout
+    repaired = stage.run("verify", "order:1", "--repair")
+    assert (repaired.returncode, "upsert it" in repaired.stdout) == (1, True), "there is something left to do"
     unknown = stage.run("verify", "order:404")
     assert (unknown.returncode, "order:404" in unknown.stderr) == (2, True)
 

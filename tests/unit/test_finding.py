@@ -10,7 +10,7 @@ from pushledger.message import STATES
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
 from pushledger_worker.finding import Finding, compare, remedy, shown_text, unreadable, why_unread
 
-SHOWN = Belief("delivered", "pushed", 3, "m-1", "digest of A", True)
+SHOWN = Belief("delivered", "pushed", 3, "m-1", "digest of A", True, True)
 
 
 def belief(**changes: object) -> Belief:
@@ -66,6 +66,13 @@ def test_a_repair_is_promised_only_where_there_is_one(
     finding: Finding, keeps_text: bool, shown_digest: str, state: str
 ) -> None:
     said = remedy(belief(state=state, keeps_text=keeps_text, shown_digest=shown_digest), finding)
-    repairs = state == "delivered" and finding == "gone"
-    repairs = repairs or (state == "delivered" and finding == "differs" and (keeps_text or not shown_digest))
+    repairs = state == "delivered" and finding in ("gone", "differs")
     assert said.startswith("repair") == repairs, said
+    if repairs and not keeps_text and (finding == "gone" or shown_digest):
+        assert "marks it failed" in said
+        assert "upsert it" in said
+
+
+def test_nothing_is_created_anew_without_its_target() -> None:
+    assert "failed" in remedy(belief(keeps_target=False), "gone")
+    assert remedy(belief(keeps_target=False), "differs") == "repair edits it back"

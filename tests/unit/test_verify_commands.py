@@ -109,3 +109,10 @@ def test_what_is_on_its_way_is_no_error_and_costs_nothing(monkeypatch: pytest.Mo
     stub = Stub({"a": MOVING, "b": MOVING, "c": SAME})
     assert walk(monkeypatch, stub, "--calls", "1").exit_code == 0
     assert stub.looked_at == ["a", "b", "c"]
+
+
+def test_a_repair_that_could_only_mark_it_failed_leaves_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(monkeypatch, Stub({"a": ("gone", True, "failed")}), "a", "--repair")
+    assert (done.exit_code, done.output) == (1, "a: gone; a remedy\n")
+    done = run(monkeypatch, Stub({"a": ("gone", True, "queued")}), "a", "--repair")
+    assert (done.exit_code, done.output) == (0, "a: gone; repaired: queued\n")

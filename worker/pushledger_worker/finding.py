@@ -68,7 +68,11 @@ def remedy(belief: Belief, finding: Finding) -> str:
     if belief.state != "delivered":
         return f"decide about it first: it is {belief.state}"
     if finding == "gone":
-        return "repair creates it anew" if belief.keeps_text else "repair marks it failed (gone); then upsert it"
+        return (
+            "repair creates it anew"
+            if belief.keeps_text and belief.keeps_target
+            else "repair marks it failed (gone); then upsert it"
+        )
     if not belief.shown_digest:
         return "repair takes the text as it is shown: the ledger never knew it"
-    return "repair edits it back" if belief.keeps_text else "update or upsert it: its text is not kept any more"
+    return "repair edits it back" if belief.keeps_text else "repair marks it failed (differs); then update or upsert it"

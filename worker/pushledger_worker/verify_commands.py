@@ -58,13 +58,17 @@ def verify(local_id: str | None, state: State | None, as_json: bool, **options: 
         print_json(documents[0] if local_id is not None else documents)
     else:
         _print(found)
-    if any(verified.finding not in ("same", "moving") and verified.repaired is None for verified in found):
+    if not all(map(_is_well, found)):
         sys.exit(1)
+
+
+def _is_well(verified: Verified) -> bool:
+    return verified.finding in ("same", "moving") or verified.repaired not in (None, "failed")
 
 
 def _print(found: list[Verified]) -> None:
     for verified in found:
-        done = f"repaired: {verified.repaired}" if verified.repaired else verified.remedy
+        done = f"repaired: {verified.repaired}" if verified.repaired not in (None, "failed") else verified.remedy
         why = f" ({cell(verified.detail)})" if verified.detail else ""
         click.echo(f"{printable(verified.local_id)}: {verified.finding.replace('_', ' ')}{why}; {done}")
     if len(found) > 1:
