@@ -202,6 +202,42 @@ def test_trouble_is_not_probed_for_an_agent_whose_time_is_over(ledger: Account) 
     assert (claim.messages, claim.next_in) == ((), None)
 
 
+def refuse_ping(ledger: Account) -> None:
+    pause = AccountPause(timedelta(seconds=30), "account_refused", trouble=True)
+    ledger.settle(ping(ledger), "unsent", status=403, pause=pause)
+
+
+def test_an_agent_that_is_refused_while_others_pass_does_not_hold_up_the_account(ledger: Account) -> None:
+    keep_online(ledger)
+    for _ in range(2):
+        refuse_ping(ledger)
+        assert presence(ledger).refused is None
+        ledger.pass_time(MINUTE)
+        ledger.settle(ledger.claim_one(), "confirmed", status=404)  # the probe
+    refuse_ping(ledger)
+    assert presence(ledger).refused == 403
+    assert ledger.run(ledger.exchanges.account(ledger.budget)).pause is None
+    ledger.pass_time(MINUTE)
+    assert ledger.claim().messages == ()
+    keep_online(ledger)
+    ledger.settle(ping(ledger), "confirmed", status=201)
+    ledger.pass_time(MINUTE)
+    refuse_ping(ledger)
+    assert presence(ledger).refused is None, "a ping that passed begins the count anew"
+
+
+def test_a_key_that_is_refused_for_everything_refuses_no_agent(ledger: Account) -> None:
+    keep_online(ledger)
+    refuse_ping(ledger)
+    for _ in range(5):
+        ledger.pass_time(MINUTE)
+        pause = AccountPause(timedelta(seconds=30), "account_refused", trouble=True)
+        ledger.settle(ledger.claim_one(), "unsent", status=403, pause=pause)
+    ledger.pass_time(MINUTE)
+    ledger.settle(ledger.claim_one(), "confirmed", status=404)
+    ledger.settle(ping(ledger), "confirmed", status=201)
+
+
 def test_a_refused_agent_is_shown_and_not_pinged_again_until_it_is_asked_for_again(ledger: Account) -> None:
     keep_online(ledger)
     ledger.settle(ping(ledger), "refused", status=400)
