@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from account import START, Account, MakeAccount, create
+from pushledger import Messages, Settings
 from pushledger.errors import InvalidJob
 from pushledger.ledger import AccountPause, Claimed, Heard, RateWindow
 from pushledger.presence import Presence
@@ -284,3 +286,10 @@ def test_a_message_of_high_priority_and_a_ping_do_not_share_the_last_call(make: 
     keep_online(ledger)
     ledger.record(create(priority="high"))
     assert [one.wish for one in ledger.claim().messages] == ["show"]
+
+
+@pytest.mark.parametrize("bounds", [{"until": datetime(2250, 1, 1, tzinfo=UTC)}, {"for_": timedelta(days=367)}])
+def test_pings_must_end_within_a_year(valkey_url: str, account: str, bounds: dict[str, Any]) -> None:
+    settings = Settings(redis_url=valkey_url, account=account, broker_url=valkey_url)
+    with Messages(settings) as messages, pytest.raises(InvalidJob, match="366 days"):
+        messages.keep_online(LIZ, **bounds)
