@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from account import START, Account, MakeAccount, create
+from account import LEASE, START, Account, MakeAccount, create
 from pushledger import Messages, Settings
 from pushledger.errors import InvalidJob
 from pushledger.ledger import AccountPause, Claimed, Heard, RateWindow
@@ -81,9 +81,11 @@ def test_pings_end_with_their_time(ledger: Account) -> None:
 def test_asking_again_changes_the_time_and_costs_no_ping_more(ledger: Account) -> None:
     keep_online(ledger)
     ledger.settle(ping(ledger), "confirmed", status=201)
+    ledger.pass_time(timedelta(seconds=5))  # longer than two pings are parted anyway
     ledger.run(ledger.exchanges.keep_online(LIZ, at(600), None))
     assert presence(ledger).until == at(600)
     assert ledger.claim().messages == ()
+    assert presence(ledger).next_ping_at == at(60)
 
 
 def test_a_time_that_is_over_is_refused_and_changes_nothing(ledger: Account) -> None:
@@ -100,8 +102,29 @@ def test_going_offline_ends_it_even_with_a_ping_in_the_air(ledger: Account) -> N
     assert ledger.run(ledger.exchanges.go_offline(LIZ)) is False
     ledger.settle(claimed, "confirmed", status=201)
     assert ledger.run(ledger.exchanges.presences()) == []
+    assert not ledger.client.exists(ledger.keys.agents, ledger.keys.presence), "nothing of the agent is left"
     ledger.pass_time(MINUTE)
     assert ledger.claim().messages == ()
+
+
+def test_a_ping_waits_for_room_beside_the_messages(ledger: Account) -> None:
+    keep_online(ledger)
+    ledger.record(create())
+    assert [one.wish for one in ledger.claim(1).messages] == ["show"]
+    assert pings(ledger, 1)
+
+
+def test_nobody_asks_for_a_ping_before_it_may_go(make: MakeAccount) -> None:
+    ledger = make(RateWindow(2, HOUR))
+    agents = [LIZ, TOM, Agent("a-3")]
+    for agent in agents:
+        keep_online(ledger, agent)
+    first = ledger.claim()
+    assert first.next_in == timedelta(seconds=1), "pings are parted"
+    ledger.pass_time(timedelta(seconds=1))
+    second = ledger.claim()
+    assert second.next_in == LEASE + HOUR - timedelta(seconds=1), "no call is left"
+    assert ledger.run(ledger.exchanges.wake("tick", ledger.budget)) == (False, second.next_in)
 
 
 def test_every_message_that_can_go_goes_first(make: MakeAccount) -> None:

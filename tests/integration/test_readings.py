@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from account import LEASE, Account, MakeAccount, create
-from pushledger.ledger import AccountPause, Claimed, Drawn, RateWindow
+from pushledger.ledger import AccountPause, Claimed, Drawn, Heard, RateWindow
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -82,3 +82,20 @@ def test_a_reading_does_not_probe_beside_a_probe(ledger: Account) -> None:
     ledger.pass_time(MINUTE)
     assert ledger.claim_one().wish == "probe"
     assert draw(ledger).reason == "paused"
+
+
+def test_a_reading_leaves_the_share_of_high_priority_alone(make: MakeAccount) -> None:
+    ledger = make(RateWindow(2, HOUR))
+    ledger.budget = type(ledger.budget)(ledger.budget.windows, 0.5)
+    assert draw(ledger).drawn
+    assert draw(ledger).reason == "budget"
+    ledger.record(create(priority="high"))
+    assert ledger.claim_one().local_id == "order:1"
+
+
+def test_what_an_answer_says_is_left_does_not_count_a_reading_in_the_air(ledger: Account) -> None:
+    ledger.record(create())
+    claimed = ledger.claim_one()
+    assert draw(ledger).drawn
+    ledger.settle(claimed, "confirmed", "m1", status=200, heard=Heard(1, MINUTE))
+    assert draw(ledger).reason == "budget", "the call that is left is the reading's"

@@ -184,7 +184,8 @@ def test_a_repair_is_noted_and_its_times_do_not_hold_it_back(ledger: Account) ->
     ledger.pass_time(late)
     repair(ledger, belief(ledger))
     assert "repair" in [event.event for event in ledger.run(ledger.exchanges.timeline("order:1"))]
-    assert ledger.claim_one().waiting_for == timedelta(0)
+    ledger.pass_time(timedelta(seconds=3))
+    assert ledger.claim_one().waiting_for == timedelta(seconds=3), "counted from the repair"
 
 
 def test_a_time_that_is_over_does_not_keep_a_shown_message_from_being_repaired(ledger: Account) -> None:
