@@ -124,7 +124,6 @@ class RefusedDecision(PushledgerError):
         "not_at_rest": "only a failed, expired or held message can be discarded",
         "changed": "the message has changed since it was read; verify it again",
         "not_delivered": "only a delivered message can be repaired; retry, resend, resolve or discard it",
-        "text_not_kept": "its text is not kept any more (PUSHLEDGER_RETENTION); update or upsert it",
     }
 
     def __init__(self, local_id: str, decision: str, reason: str) -> None:

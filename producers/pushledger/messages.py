@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Required, Self, TypedDict, Unpack
 
@@ -124,6 +124,8 @@ def _check_online(until: datetime | None, for_: timedelta | None) -> None:
     if (until is None) == (for_ is None):
         raise InvalidJob("until", "give either until or for_: pings cost calls, so they must end")
     check_time("until", until)
+    if until is not None and until - datetime.now(UTC) > _LONGEST_ONLINE:
+        raise InvalidJob("until", f"must be within {_LONGEST_ONLINE.days} days")
     if for_ is not None and not timedelta(0) < for_ <= _LONGEST_ONLINE:
         raise InvalidJob("for_", f"must be longer than 0 and at most {_LONGEST_ONLINE.days} days")
 

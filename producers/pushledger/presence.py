@@ -47,7 +47,7 @@ def read_presences(
     calls_per_hour = round(timedelta(hours=1) / ping_every)
     found = []
     for agent, line in agents.items():
-        ends, pinged, status = line.split(" ")
+        ends, pinged, status, *_ = line.split(" ")
         if int(ends) <= now:
             continue
         next_at = None if status != "-" or agent not in next_pings else _moment(str(int(next_pings[agent])))

@@ -96,7 +96,9 @@ def test_the_exit_status_says_whether_all_is_as_it_should_be(stage: Stage, wait_
     elsewhere(stage, "PUT", "pushed", message_id, text="Written by hand")
     done = stage.run("verify", "order:1")
     assert done.returncode == 1
-    assert "order:1: differs; update or upsert it" in done.stdout
+    assert "order:1: differs; repair marks it failed (differs); then update or upsert it" in done.stdout
+    repaired = stage.run("verify", "order:1", "--repair")
+    assert (repaired.returncode, "upsert it" in repaired.stdout) == (1, True), "there is something left to do"
     unknown = stage.run("verify", "order:404")
     assert (unknown.returncode, "order:404" in unknown.stderr) == (2, True)
 
@@ -119,7 +121,7 @@ def test_a_walk_keeps_to_its_calls_and_says_where_to_go_on(stage: Stage, wait_un
     elsewhere(stage, "DELETE", "pushed", stage.message("order:4").message_id or "")
     done = stage.run("verify", "--all-state", "delivered", "--calls", "4")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 same")
-    assert "4 of 6 looked at; go on with --after 'order:3'" in done.stderr
+    assert "4 of 6 looked at; go on with --after order:3" in done.stderr
     assert len(stage.sandbox.requests("GET")) == 4
     rest = verified(stage, "--all-state", "delivered", "--after", "order:3")
     assert [(one["local_id"], one["finding"]) for one in rest] == [("order:4", "gone"), ("order:5", "same")]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from account import START, Account, MakeAccount, create
+from account import LEASE, START, Account, MakeAccount, create
+from pushledger import Messages, Settings
 from pushledger.errors import InvalidJob
 from pushledger.ledger import AccountPause, Claimed, Heard, RateWindow
 from pushledger.presence import Presence
@@ -79,9 +81,11 @@ def test_pings_end_with_their_time(ledger: Account) -> None:
 def test_asking_again_changes_the_time_and_costs_no_ping_more(ledger: Account) -> None:
     keep_online(ledger)
     ledger.settle(ping(ledger), "confirmed", status=201)
+    ledger.pass_time(timedelta(seconds=5))  # longer than two pings are parted anyway
     ledger.run(ledger.exchanges.keep_online(LIZ, at(600), None))
     assert presence(ledger).until == at(600)
     assert ledger.claim().messages == ()
+    assert presence(ledger).next_ping_at == at(60)
 
 
 def test_a_time_that_is_over_is_refused_and_changes_nothing(ledger: Account) -> None:
@@ -98,8 +102,29 @@ def test_going_offline_ends_it_even_with_a_ping_in_the_air(ledger: Account) -> N
     assert ledger.run(ledger.exchanges.go_offline(LIZ)) is False
     ledger.settle(claimed, "confirmed", status=201)
     assert ledger.run(ledger.exchanges.presences()) == []
+    assert not ledger.client.exists(ledger.keys.agents, ledger.keys.presence), "nothing of the agent is left"
     ledger.pass_time(MINUTE)
     assert ledger.claim().messages == ()
+
+
+def test_a_ping_waits_for_room_beside_the_messages(ledger: Account) -> None:
+    keep_online(ledger)
+    ledger.record(create())
+    assert [one.wish for one in ledger.claim(1).messages] == ["show"]
+    assert pings(ledger, 1)
+
+
+def test_nobody_asks_for_a_ping_before_it_may_go(make: MakeAccount) -> None:
+    ledger = make(RateWindow(2, HOUR))
+    agents = [LIZ, TOM, Agent("a-3")]
+    for agent in agents:
+        keep_online(ledger, agent)
+    first = ledger.claim()
+    assert first.next_in == timedelta(seconds=1), "pings are parted"
+    ledger.pass_time(timedelta(seconds=1))
+    second = ledger.claim()
+    assert second.next_in == LEASE + HOUR - timedelta(seconds=1), "no call is left"
+    assert ledger.run(ledger.exchanges.wake("tick", ledger.budget)) == (False, second.next_in)
 
 
 def test_every_message_that_can_go_goes_first(make: MakeAccount) -> None:
@@ -177,7 +202,65 @@ def test_a_paused_account_pings_nobody(ledger: Account) -> None:
     ledger.pass_time(timedelta(minutes=10))
     assert ledger.claim().messages == ()
     ledger.pass_time(timedelta(minutes=21))
-    assert ledger.claim().messages == (), "a ping is no probe"
+    assert pings(ledger) == [], "a ping is no probe"
+
+
+def test_trouble_ends_though_nothing_but_pings_is_due(ledger: Account) -> None:
+    keep_online(ledger)
+    pause = AccountPause(timedelta(minutes=5), "unreachable", trouble=True)
+    ledger.settle(ping(ledger), "unsent", pause=pause)
+    ledger.pass_time(timedelta(minutes=6))
+    claim = ledger.claim()
+    assert [one.wish for one in claim.messages] == ["probe"]
+    assert claim.next_in == timedelta(minutes=1), "one call at a time probes; nobody asks again before it ends"
+    assert ledger.claim().messages == ()
+    ledger.settle(claim.messages[0], "confirmed", status=404)
+    ledger.settle(ping(ledger), "confirmed", status=201)
+
+
+def test_trouble_is_not_probed_for_an_agent_whose_time_is_over(ledger: Account) -> None:
+    keep_online(ledger, duration=MINUTE)
+    pause = AccountPause(timedelta(minutes=5), "unreachable", trouble=True)
+    ledger.settle(ping(ledger), "unsent", pause=pause)
+    ledger.pass_time(timedelta(minutes=6))
+    claim = ledger.claim()
+    assert (claim.messages, claim.next_in) == ((), None)
+
+
+def refuse_ping(ledger: Account) -> None:
+    pause = AccountPause(timedelta(seconds=30), "account_refused", trouble=True)
+    ledger.settle(ping(ledger), "unsent", status=403, pause=pause)
+
+
+def test_an_agent_that_is_refused_while_others_pass_does_not_hold_up_the_account(ledger: Account) -> None:
+    keep_online(ledger)
+    for _ in range(2):
+        refuse_ping(ledger)
+        assert presence(ledger).refused is None
+        ledger.pass_time(MINUTE)
+        ledger.settle(ledger.claim_one(), "confirmed", status=404)  # the probe
+    refuse_ping(ledger)
+    assert presence(ledger).refused == 403
+    assert ledger.run(ledger.exchanges.account(ledger.budget)).pause is None
+    ledger.pass_time(MINUTE)
+    assert ledger.claim().messages == ()
+    keep_online(ledger)
+    ledger.settle(ping(ledger), "confirmed", status=201)
+    ledger.pass_time(MINUTE)
+    refuse_ping(ledger)
+    assert presence(ledger).refused is None, "a ping that passed begins the count anew"
+
+
+def test_a_key_that_is_refused_for_everything_refuses_no_agent(ledger: Account) -> None:
+    keep_online(ledger)
+    refuse_ping(ledger)
+    for _ in range(5):
+        ledger.pass_time(MINUTE)
+        pause = AccountPause(timedelta(seconds=30), "account_refused", trouble=True)
+        ledger.settle(ledger.claim_one(), "unsent", status=403, pause=pause)
+    ledger.pass_time(MINUTE)
+    ledger.settle(ledger.claim_one(), "confirmed", status=404)
+    ledger.settle(ping(ledger), "confirmed", status=201)
 
 
 def test_a_refused_agent_is_shown_and_not_pinged_again_until_it_is_asked_for_again(ledger: Account) -> None:
@@ -226,3 +309,10 @@ def test_a_message_of_high_priority_and_a_ping_do_not_share_the_last_call(make: 
     keep_online(ledger)
     ledger.record(create(priority="high"))
     assert [one.wish for one in ledger.claim().messages] == ["show"]
+
+
+@pytest.mark.parametrize("bounds", [{"until": datetime(2250, 1, 1, tzinfo=UTC)}, {"for_": timedelta(days=367)}])
+def test_pings_must_end_within_a_year(valkey_url: str, account: str, bounds: dict[str, Any]) -> None:
+    settings = Settings(redis_url=valkey_url, account=account, broker_url=valkey_url)
+    with Messages(settings) as messages, pytest.raises(InvalidJob, match="366 days"):
+        messages.keep_online(LIZ, **bounds)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from account import DIGEST_KEY, START, Account, MakeAccount, create, upsert
 from pushledger.errors import RefusedDecision, RefusedJob
+from pushledger.jobs import Adoption, Update
 from pushledger.ledger import Belief
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchanges import Decided
@@ -59,11 +60,61 @@ def test_what_is_gone_is_created_anew_and_known_by_its_new_id(ledger: Account) -
     assert not ledger.message().maybe_doubled
 
 
-def test_without_the_text_another_one_cannot_be_edited_back(make: MakeAccount) -> None:
+@pytest.mark.parametrize("text", ["A", "B"])
+def test_without_the_text_it_fails_and_the_shops_next_upsert_is_sent_whatever_it_says(
+    make: MakeAccount, text: str
+) -> None:
     ledger = make()
-    ledger.deliver("m1")
-    assert refused(repair(ledger, belief(ledger))) == "text_not_kept"
+    ledger.deliver("m1", text="A")
+    assert repair(ledger, belief(ledger)) == "failed"
+    assert ledger.message().reason == "differs"
+    assert refused(repair(ledger, belief(ledger))) == "not_delivered"
+    assert ledger.receipt(upsert(text=text)).outcome == "queued"
+    claimed = ledger.claim_one()
+    assert (claimed.message_id, claimed.text) == ("m1", text)
+    ledger.settle(claimed, "confirmed", status=200)
+    assert ledger.receipt(upsert(text=text)).outcome == "unchanged"
+
+
+def test_what_failed_as_another_text_is_shown_stays_unknown_when_its_record_is_forgotten(make: MakeAccount) -> None:
+    ledger = make(keep_failed_for=timedelta(days=1))
+    ledger.deliver("m1", text="A")
+    repair(ledger, belief(ledger))
+    ledger.client.delete(ledger.keys.message("order:1"))
+    ledger.client.zrem(ledger.keys.state("failed"), "order:1")
+    assert belief(ledger).shown_digest == ""
+    assert ledger.receipt(upsert(text="A")).outcome == "queued"
+
+
+@pytest.mark.parametrize("decision", ["retry", "discard"])
+def test_a_person_may_leave_another_text_as_it_stands(make: MakeAccount, decision: Any) -> None:
+    ledger = make()
+    ledger.deliver("m1", text="A")
+    repair(ledger, belief(ledger))
+    ledger.run(ledger.exchanges.decide(decision, "order:1", "once", {}))
     assert ledger.message().state == "delivered"
+    assert ledger.claim().messages == ()
+
+
+def test_an_adopted_message_is_created_anew_once_a_job_has_named_its_target(ledger: Account) -> None:
+    adoption = ledger.exchanges.adopt_fields(Adoption("order:1", "m1"), DIGEST_KEY)
+    ledger.run(ledger.exchanges.decide("adopt", "order:1", "once", adoption))
+    ledger.record(upsert(text="B"))
+    ledger.settle(ledger.claim_one(), "confirmed", status=200)
+    assert belief(ledger).keeps_target
+    assert repair(ledger, belief(ledger), "gone") == "queued"
+    claimed = ledger.claim_one()
+    assert (claimed.message_id, claimed.text) == ("", "B")
+    assert "visitor-1" in claimed.target
+
+
+def test_an_adopted_message_without_a_target_fails_when_it_is_gone(ledger: Account) -> None:
+    adoption = ledger.exchanges.adopt_fields(Adoption("order:1", "m1"), DIGEST_KEY)
+    ledger.run(ledger.exchanges.decide("adopt", "order:1", "once", adoption))
+    ledger.record(Update("order:1", "B"))
+    ledger.settle(ledger.claim_one(), "confirmed", status=200)
+    assert not belief(ledger).keeps_target
+    assert repair(ledger, belief(ledger), "gone") == "failed"
 
 
 def test_without_the_text_what_is_gone_fails_and_the_shops_next_upsert_begins_anew(make: MakeAccount) -> None:
@@ -133,7 +184,8 @@ def test_a_repair_is_noted_and_its_times_do_not_hold_it_back(ledger: Account) ->
     ledger.pass_time(late)
     repair(ledger, belief(ledger))
     assert "repair" in [event.event for event in ledger.run(ledger.exchanges.timeline("order:1"))]
-    assert ledger.claim_one().waiting_for == timedelta(0)
+    ledger.pass_time(timedelta(seconds=3))
+    assert ledger.claim_one().waiting_for == timedelta(seconds=3), "counted from the repair"
 
 
 def test_a_time_that_is_over_does_not_keep_a_shown_message_from_being_repaired(ledger: Account) -> None:

@@ -10,7 +10,7 @@ from pushledger.message import STATES
 from pushledger_worker.answer import Answer, Answered, Dropped, NotSent, Unanswered
 from pushledger_worker.finding import Finding, compare, remedy, shown_text, unreadable, why_unread
 
-SHOWN = Belief("delivered", "pushed", 3, "m-1", "digest of A", True)
+SHOWN = Belief("delivered", "pushed", 3, "m-1", "digest of A", True, True)
 
 
 def belief(**changes: object) -> Belief:
@@ -33,8 +33,10 @@ def test_only_what_is_at_rest_under_a_known_id_is_read(state: str) -> None:
         (Answered(200, {}, {"text": "A"}), "digest of A", "same"),
         (Answered(200, {}, {"text": "B"}), "digest of B", "differs"),
         (Answered(404, {}, {"message": "not found"}), "", "gone"),
-        (Answered(404, {}, {}), "", "gone"),
-        (Answered(404, {}, {}, is_html=True), "", "unread"),
+        (Answered(404, {}, {"code": "document_not_found"}), "", "gone"),
+        (Answered(404, {}, {}), "", "unread"),
+        (Answered(404, {}, {"detail": "Not Found"}), "", "unread"),
+        (Answered(404, {}, {"message": "not found"}, is_html=True), "", "unread"),
         (Answered(200, {}, {}), "", "unread"),
         (Answered(200, {}, {"text": 5}), "", "unread"),
         (Answered(401, {}, {}), "", "unread"),
@@ -64,6 +66,13 @@ def test_a_repair_is_promised_only_where_there_is_one(
     finding: Finding, keeps_text: bool, shown_digest: str, state: str
 ) -> None:
     said = remedy(belief(state=state, keeps_text=keeps_text, shown_digest=shown_digest), finding)
-    repairs = state == "delivered" and finding == "gone"
-    repairs = repairs or (state == "delivered" and finding == "differs" and (keeps_text or not shown_digest))
+    repairs = state == "delivered" and finding in ("gone", "differs")
     assert said.startswith("repair") == repairs, said
+    if repairs and not keeps_text and (finding == "gone" or shown_digest):
+        assert "marks it failed" in said
+        assert "upsert it" in said
+
+
+def test_nothing_is_created_anew_without_its_target() -> None:
+    assert "failed" in remedy(belief(keeps_target=False), "gone")
+    assert remedy(belief(keeps_target=False), "differs") == "repair edits it back"

@@ -34,10 +34,14 @@ def compare(belief: Belief, answer: Answer, seen_digest: str) -> Finding:
     """What the answer to a GET says; ``seen_digest`` is the digest of the text in it, '' if it holds none."""
     if seen_digest:
         return "same" if seen_digest == belief.shown_digest else "differs"
-    # A proxy's 404 is a page: it says nothing of the message.
-    if isinstance(answer, Answered) and answer.status == 404 and not answer.is_html:
+    if isinstance(answer, Answered) and answer.status == 404 and _is_of_the_api(answer):
         return "gone"
     return "unread"
+
+
+def _is_of_the_api(answer: Answered) -> bool:
+    """Is it an error in the API's own form? A proxy's or another server's 404 says nothing of the message."""
+    return not answer.is_html and ("message" in answer.body or "code" in answer.body)
 
 
 def why_unread(answer: Answer) -> str:
@@ -64,7 +68,11 @@ def remedy(belief: Belief, finding: Finding) -> str:
     if belief.state != "delivered":
         return f"decide about it first: it is {belief.state}"
     if finding == "gone":
-        return "repair creates it anew" if belief.keeps_text else "repair marks it failed (gone); then upsert it"
+        return (
+            "repair creates it anew"
+            if belief.keeps_text and belief.keeps_target
+            else "repair marks it failed (gone); then upsert it"
+        )
     if not belief.shown_digest:
         return "repair takes the text as it is shown: the ledger never knew it"
-    return "repair edits it back" if belief.keeps_text else "update or upsert it: its text is not kept any more"
+    return "repair edits it back" if belief.keeps_text else "repair marks it failed (differs); then update or upsert it"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import takewhile
 from typing import TypedDict, Unpack
 
 import click
+from pushledger.errors import UnknownLocalId
 from pushledger.ledger import Drawn
 from pushledger.message import STATES, State
 from pushledger.output import cell, print_json
@@ -23,6 +26,7 @@ __all__ = ["verify"]
 
 _WAIT_FOR_ONE = timedelta(seconds=10)
 _WAIT_IN_A_WALK = timedelta(hours=1)
+_UNREAD_IN_A_ROW = 3  # one message may be unreadable by itself; more are the account's trouble
 
 
 class _Options(TypedDict):
@@ -54,13 +58,17 @@ def verify(local_id: str | None, state: State | None, as_json: bool, **options: 
         print_json(documents[0] if local_id is not None else documents)
     else:
         _print(found)
-    if any(verified.finding not in ("same", "moving") and verified.repaired is None for verified in found):
+    if not all(map(_is_well, found)):
         sys.exit(1)
+
+
+def _is_well(verified: Verified) -> bool:
+    return verified.finding in ("same", "moving") or verified.repaired not in (None, "failed")
 
 
 def _print(found: list[Verified]) -> None:
     for verified in found:
-        done = f"repaired: {verified.repaired}" if verified.repaired else verified.remedy
+        done = f"repaired: {verified.repaired}" if verified.repaired not in (None, "failed") else verified.remedy
         why = f" ({cell(verified.detail)})" if verified.detail else ""
         click.echo(f"{printable(verified.local_id)}: {verified.finding.replace('_', ' ')}{why}; {done}")
     if len(found) > 1:
@@ -74,28 +82,43 @@ def _say(drawn: Drawn) -> None:
 
 
 async def _verify_one(local_id: str, options: _Options) -> list[Verified]:
-    wait = options["wait"] or _WAIT_FOR_ONE
+    wait = _WAIT_FOR_ONE if options["wait"] is None else options["wait"]
     async with open_verification(WorkerSettings(), _say) as verification:
         return [await verification.verify(local_id, repair=options["repair"], wait=wait)]
 
 
 async def _walk(state: State, options: _Options) -> list[Verified]:
-    found, wait = list[Verified](), options["wait"] or _WAIT_IN_A_WALK
+    found = list[Verified]()
+    wait = _WAIT_IN_A_WALK if options["wait"] is None else options["wait"]
     async with open_verification(WorkerSettings()) as verification:
         ids = await verification.walk(state, options["after"])
         with click.progressbar(length=min(len(ids), options["calls"]), label="reading", file=sys.stderr) as bar:
-            for local_id in ids:
-                verified = await verification.verify(local_id, repair=options["repair"], wait=wait, polite=True)
+            for position, local_id in enumerate(ids, start=1):
+                try:
+                    verified = await verification.verify(local_id, repair=options["repair"], wait=wait, polite=True)
+                except UnknownLocalId:  # forgotten since the list was made
+                    continue
                 found.append(verified)
                 bar.update(int(verified.cost_a_call))
-                if verified.finding == "unread" or sum(one.cost_a_call for one in found) >= options["calls"]:
+                if _is_over(found, options["calls"]):
+                    _say_where_to_go_on(found, position, len(ids))
                     break
-    if len(found) < len(ids):
-        _say_where_to_go_on(found, len(ids))
     return found
 
 
-def _say_where_to_go_on(found: list[Verified], of: int) -> None:
-    read = [verified.local_id for verified in found if verified.finding != "unread"]
-    where = f"--after {printable(read[-1])!r}" if read else "the same command"
-    click.echo(f"{len(read)} of {of} looked at; go on with {where}", err=True)
+def _is_over(found: list[Verified], calls: int) -> bool:
+    if found[-1].finding == "unread" and not found[-1].cost_a_call:
+        return True
+    return _unread_at_the_end(found) >= _UNREAD_IN_A_ROW or sum(one.cost_a_call for one in found) >= calls
+
+
+def _unread_at_the_end(found: list[Verified]) -> int:
+    return len(list(takewhile(lambda verified: verified.finding == "unread", reversed(found))))
+
+
+def _say_where_to_go_on(found: list[Verified], looked_at: int, of: int) -> None:
+    unread = _unread_at_the_end(found)
+    if looked_at - unread < of:
+        read = found[: len(found) - unread]
+        where = f"--after {shlex.quote(printable(read[-1].local_id))}" if read else "the same command"
+        click.echo(f"{looked_at - unread} of {of} looked at; go on with {where}", err=True)

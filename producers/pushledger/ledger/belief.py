@@ -22,6 +22,7 @@ class Belief:
     message_id: str
     shown_digest: str
     keeps_text: bool
+    keeps_target: bool
 
 
 def belief_of_record(record: Mapping[str, str]) -> Belief:
@@ -33,10 +34,11 @@ def belief_of_record(record: Mapping[str, str]) -> Belief:
         message_id=record.get("message_id", ""),
         shown_digest=record.get("shown_digest", ""),
         keeps_text=bool(record.get("text")),
+        keeps_target=bool(record.get("target")),
     )
 
 
 def belief_of_entry(entry: str) -> Belief:
     """Read it from an entry of the map."""
     _, kind, revision, _, _, shown, message_id = entry.split(" ", 6)
-    return Belief("delivered", cast(Kind, kind), int(revision), message_id, "" if shown == "-" else shown, False)
+    return Belief("delivered", cast(Kind, kind), int(revision), message_id, "" if shown == "-" else shown, False, False)

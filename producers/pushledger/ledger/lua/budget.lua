@@ -69,6 +69,13 @@ end
 function Budget.is_errand(token) return redis.call('ZSCORE', Store.key('errands'), token) ~= false end
 function Budget.end_errand(token) return redis.call('ZREM', Store.key('errands'), token) == 1 end
 
+local function in_the_air(name, now) return redis.call('ZCOUNT', Store.key(name), now, '+inf') end
+
+-- Is any call in the air: a message's, an errand's, or a probe?
+function Budget.is_calling(now)
+  return in_the_air('leases', now) + in_the_air('errands', now) > 0 or Store.load_probe(now).token ~= ''
+end
+
 -- The call has ended: its slots come back one window from now, or at once if it surely never left (R12).
 function Budget.ended(windows, token, unsent, now)
   for _, window in ipairs(windows) do
@@ -88,10 +95,10 @@ end
 function Budget.heard(remaining, reset_ms, now)
   if remaining == '' or reset_ms == '' then return end
   local key, ends = Store.key('budget'), tonumber(now) + tonumber(reset_ms)
-  local in_the_air = redis.call('ZCARD', Store.key('leases')) + redis.call('ZCOUNT', Store.key('errands'), now, '+inf')
-  local left = tonumber(remaining) - in_the_air
+  local others = redis.call('ZCARD', Store.key('leases')) + in_the_air('errands', now)
+  local left = tonumber(remaining) - others
   local known = redis.call('HMGET', key, 'remaining', 'until')
-  if in_the_air > 0 and known[1] and math.abs(tonumber(known[2]) - ends) < 2000 then
+  if others > 0 and known[1] and math.abs(tonumber(known[2]) - ends) < 2000 then
     left, ends = math.min(left, tonumber(known[1])), math.max(ends, tonumber(known[2]))
   end
   redis.call('HSET', key, 'remaining', left, 'until', string.format('%.0f', ends))

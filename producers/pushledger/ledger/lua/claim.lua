@@ -126,7 +126,8 @@ local function claim_ping(free)
   Budget.draw(windows, share, ping.token, lease, 'low')
 end
 
--- A pause is never probed with a create while anything else can serve (R11): a due edit or removal, else a GET.
+-- A pause is never probed with a create while anything else can serve (R11): a due edit or removal, else a GET. A ping
+-- that is due is reason to probe, and no probe itself.
 local function claim_probe(free)
   if free.all <= 0 or redis.call('ZCARD', leases) > 0 or Store.load_probe(now).token ~= '' then return end
   local due = 0
@@ -141,7 +142,7 @@ local function claim_probe(free)
       end
     end
   end
-  if due == 0 then return end
+  if due == 0 and not Presence.due(now) then return end
   local picked = redis.call('HRANDFIELD', Store.key('map'), 1)
   local id = picked and picked[1]
   local known = id and Store.unpack_entry(redis.call('HGET', Store.key('map'), id)) or { kind = 'pushed', message_id = 'probe' }

@@ -196,7 +196,9 @@ local function take_wish(m, job, policy, now)
     m.attempts, m.failing_since, m.error, m.retry_at = '', '', '', ''
   end
   if m.token ~= '' and m.call_text == '' then m.call_text = m.text end
-  if m.target_digest == '-' and job.target_digest ~= '' then m.target_digest, m.lane = job.target_digest, job.lane end
+  if m.target_digest == '-' and job.target_digest ~= '' then
+    m.target, m.target_digest, m.lane = job.target, job.target_digest, job.lane
+  end
   m.wish = job.verb == 'delete' and 'gone' or 'show'
   m.text, m.text_digest = job.text, job.text_digest
   m.priority, m.not_before, m.expires_at = job.priority, job.not_before, job.expires_at
@@ -497,28 +499,27 @@ function Message.discard(m, decision, policy, now)
 end
 
 --[[ The API was read, and shows something else than the ledger believes: bring it back. Nothing is done when the
-  message has moved on since. A copy that is gone is sent anew as a new life, if text and target are kept still; if not,
-  the message is failed, and the shop's next create or upsert begins it. A text that the ledger does not know (of an
-  adopted message) is taken as it is shown. ]]
+  message has moved on since. A copy that is gone is sent anew as a new life. Without the text (or the target) kept the
+  message is failed, and what it shows counts as unknown: so the shop's next job for it goes out, whatever that says. A
+  text that the ledger does not know (of an adopted message) is taken as it is shown. ]]
 function Message.repair(m, seen, policy, now)
   if m.state == '' then return nil, 'unknown_local_id' end
   if m.message_id ~= seen.message_id or m.revision ~= seen.revision then return nil, 'changed' end
   if m.state ~= 'delivered' then return nil, 'not_delivered' end
-  local is_known = m.text_digest ~= ''
-  if seen.finding == 'differs' and is_known and m.text == '' then return nil, 'text_not_kept' end
   note(m, 'repair', seen.finding)
-  if seen.finding == 'differs' and not is_known then
+  if seen.finding == 'differs' and m.text_digest == '' then
     m.text_digest, m.shown_digest = seen.seen_digest, seen.seen_digest
+    return m.state
+  end
+  if seen.finding == 'gone' then m.life_over = '1' end
+  if m.text == '' or (seen.finding == 'gone' and m.target == '') then
+    if seen.finding == 'differs' then m.text_digest, m.shown_digest = '', '' end
+    Message.fail(m, seen.finding, now)
     return m.state
   end
   if seen.finding == 'differs' then
     m.shown_digest = seen.seen_digest
   else
-    m.life_over = '1'
-    if m.text == '' or m.target == '' then
-      Message.fail(m, 'gone', now)
-      return m.state
-    end
     begin_life(m, { life = seen.life, kind = m.kind, target = m.target, target_digest = m.target_digest, lane = m.lane,
       max_resends = m.max_resends })
   end

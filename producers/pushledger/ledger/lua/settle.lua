@@ -39,6 +39,13 @@ local function settle_message()
   if m.state == 'delivered' and accepted ~= '' then count_shown(tonumber(now) - tonumber(accepted)) end
 end
 
+local function settle_ping(agent)
+  if account_refused and Presence.is_refused_alone(agent, redis.call('GET', passed) or '0') then
+    outcome.kind, outcome.pause_for = 'refused', ''
+  end
+  Presence.settle(agent, outcome, now)
+end
+
 local function settle_account()
   Budget.heard(outcome.remaining, outcome.reset_in, now)
   local streak = Store.key('streak')
@@ -56,7 +63,7 @@ local function settle_account()
 end
 
 if is_errand then
-  if outcome.agent ~= '' then Presence.settle(outcome.agent, outcome, now) end
+  if outcome.agent ~= '' then settle_ping(outcome.agent) end
 elseif current and not is_message then
   redis.call('DEL', Store.key('probe'))
 elseif current then

@@ -154,7 +154,8 @@ end
 
 local function enter_indexes(m, policy, now)
   local was, id = m.was, m.id
-  if m.message_id ~= '' and (m.state == 'delivered' or m.message_id ~= was.message_id) then
+  local settled = m.state == 'delivered' or m.state == 'failed'
+  if m.message_id ~= '' and (settled or m.message_id ~= was.message_id) then
     redis.call('HSET', Store.key('map'), id, Store.pack_entry(m))
   end
   if m.due ~= '' and (was.due ~= m.due or was.queue ~= Store.queue(m)) then
