@@ -139,7 +139,7 @@ class Adoption:
         check_kind(self.kind)
         if self.visitor_id is not None:
             check_id("visitor_id", self.visitor_id)
-        if any(self._sender()):
+        if self._sender() != Sender():
             check_sender(self.kind, self._sender())
             if self.visitor_id is None:
                 raise InvalidJob("visitor_id", "must be given with whoever sent the message")
@@ -152,7 +152,7 @@ class Adoption:
 
     def target(self) -> str:
         """Where the message went, '' if that is not wholly known; see Create.target."""
-        return target_json(self.visitor_id, self._sender()) if self.visitor_id and any(self._sender()) else ""
+        return target_json(self.visitor_id, self._sender()) if self.visitor_id and self._sender() != Sender() else ""
 
 
 Job: TypeAlias = Create | Update | Upsert | Delete

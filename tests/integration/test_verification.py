@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 import redis
 from account import DIGEST_KEY, Account, upsert
-from pushledger.ledger import AsyncLedger, Budget, LedgerPolicy
-from pushledger_worker.answer import Answer, Answered
+from pushledger.ledger import AsyncLedger, Budget, By, LedgerPolicy, Repairable
+from pushledger_worker.answer import Answer, Answered, NotSent, Unanswered
 from pushledger_worker.delivery import DeliveryOptions
 from pushledger_worker.plan import Call
 from pushledger_worker.verdict import Limits
@@ -62,7 +62,8 @@ def verify(
         ledger = AsyncLedger.from_url(url, account, LedgerPolicy(), SECOND)
         try:
             verification = Verification(ledger, api, OPTIONS, clock=lambda: 1000.0, wake=wake)
-            return await verification.verify("order:1", repair=repair, wait=timedelta(0))
+            repairs: frozenset[Repairable] = frozenset({"differs", "gone"}) if repair else frozenset()
+            return await verification.verify("order:1", repair=repairs, wait=timedelta(0), by=By("maria"))
         finally:
             await ledger.close()
 
@@ -101,6 +102,30 @@ def test_a_repair_wakes_a_delivery(valkey_url: str, account: str, shown: Account
     api = Api(Answered(404, {}, {"message": "not found"}))
     assert verify(valkey_url, account, api, lambda: woken.append(True), repair=True).repaired == "queued"
     assert woken == [True]
+    assert [(entry.action, entry.by) for entry in shown.run(shown.exchanges.audit(0, 10))] == [("repair", "maria")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*(Answered(status, {}, {}) for status in (401, 403, 302, 500)), NotSent("refused"), Unanswered("ReadTimeout")],
+    ids=repr,
+)
+def test_a_wrong_key_or_address_in_one_shell_does_not_stop_the_workers(
+    valkey_url: str, account: str, shown: Account, answer: Answer
+) -> None:
+    """Nor does it end a pause that stands for trouble of theirs."""
+    prefix = shown.keys.prefix
+    for _ in range(6):
+        assert verify(valkey_url, account, Api(answer)).finding == "unread"
+    assert not shown.client.exists(f"{prefix}pause")
+    shown.client.hset(f"{prefix}pause", mapping={"until": "1", "reason": "api_down", "trouble": "1", "strikes": "3"})
+    verify(valkey_url, account, Api(answer))
+    assert shown.client.hget(f"{prefix}pause", "strikes") == "3"
+
+
+def test_a_429_to_a_reading_is_waited_out_by_all(valkey_url: str, account: str, shown: Account) -> None:
+    verify(valkey_url, account, Api(Answered(429, {"x-sib-ratelimit-reset": "30"}, {})))
+    assert shown.client.hget(f"{shown.keys.prefix}pause", "reason") == "rate_limited"
 
 
 def test_a_walk_goes_on_after_the_id_that_it_is_told(valkey_url: str, account: str, shown: Account) -> None:

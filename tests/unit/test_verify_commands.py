@@ -26,12 +26,14 @@ class Stub:
         self.findings = findings
         self.looked_at: list[str] = []
         self.waits: list[timedelta] = []
+        self.repairs: list[frozenset[str]] = []
 
     async def walk(self, state: str, after: str) -> list[str]:
         return sorted(local_id for local_id in self.findings if local_id > after)
 
-    async def verify(self, local_id: str, *, wait: timedelta, **_: Any) -> Verified:
+    async def verify(self, local_id: str, *, wait: timedelta, repair: frozenset[str], **_: Any) -> Verified:
         self.looked_at.append(local_id)
+        self.repairs.append(repair)
         self.waits.append(wait)
         found = self.findings[local_id]
         if found is None:
@@ -116,3 +118,15 @@ def test_a_repair_that_could_only_mark_it_failed_leaves_something_to_do(monkeypa
     assert (done.exit_code, done.output) == (1, "a: gone; a remedy\n")
     done = run(monkeypatch, Stub({"a": ("gone", True, "queued")}), "a", "--repair")
     assert (done.exit_code, done.output) == (0, "a: gone; repaired: queued\n")
+
+
+def test_a_walk_creates_nothing_anew_before_it_has_read_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the key of another account every message is gone."""
+    gone = ("gone", True, None)
+    stub = Stub({"a": gone, "b": gone, "c": ("differs", True, "queued"), "d": gone})
+    assert walk(monkeypatch, stub, "--repair").exit_code == 1
+    assert stub.repairs == [{"differs"}, {"differs"}, {"differs"}, {"differs", "gone"}]
+    run(monkeypatch, stub, "a", "--repair")
+    assert stub.repairs[-1] == {"differs", "gone"}, "a single one is a person's word"
+    walk(monkeypatch, stub)
+    assert stub.repairs[-1] == frozenset()

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from pushledger.errors import RefusedDecision, UnknownLocalId
-from pushledger.ledger import AsyncLedger, Belief, Claimed, Drawn
+from pushledger.ledger import NOBODY, AsyncLedger, Belief, By, Claimed, Drawn, Repairable, Settlement
 from pushledger.message import State
 from pushledger.wakeup import WakeUps
 
-from pushledger_worker.answer import Answer
+from pushledger_worker.answer import Answer, NotSent
 from pushledger_worker.api import Api
 from pushledger_worker.api_key import ApiKey
 from pushledger_worker.delivery import DeliveryOptions, Performer
@@ -81,8 +82,16 @@ class Verification:
         self._said = said
         self._wake = wake
 
-    async def verify(self, local_id: str, *, repair: bool = False, wait: timedelta, polite: bool = False) -> Verified:
-        """Read one message, and set right what is not as it should be if ``repair`` is asked for.
+    async def verify(
+        self,
+        local_id: str,
+        *,
+        repair: frozenset[Repairable] = frozenset(),
+        wait: timedelta,
+        polite: bool = False,
+        by: By = NOBODY,
+    ) -> Verified:
+        """Read one message, and set right what is found if it is among what shall be repaired.
 
         Waits at most so long for a free call; ``polite`` lets every message that can be sent go first. Raises
         UnknownLocalId and LedgerUnavailable.
@@ -104,7 +113,7 @@ class Verification:
             return _verified(local_id, belief, finding, why_unread(answer), cost_a_call=True)
         if finding != "same" and await self._ledger.belief(local_id) != belief:
             return _verified(local_id, belief, "moving", cost_a_call=True)
-        repaired = await self._repair(local_id, belief, finding, seen) if repair else None
+        repaired = await self._repair(local_id, belief, finding, seen, by) if finding in repair else None
         return _verified(local_id, belief, finding, repaired=repaired, cost_a_call=True)
 
     async def _draw(self, belief: Belief, wait: timedelta, polite: bool) -> _Call | Drawn:
@@ -126,15 +135,13 @@ class Verification:
         call = Probe(drawn.claimed.kind, drawn.claimed.message_id)
         answer = await self._api.perform(call, drawn.send_by)
         standing = Standing(attempts=0, failing_for=timedelta(0), strikes=0)
-        settlement = verdict(call, answer, standing, self._options.limits)
+        settlement = _private(verdict(call, answer, standing, self._options.limits), answer)
         await self._ledger.settle([(drawn.claimed, settlement)], self._options.budget)
         return answer
 
-    async def _repair(self, local_id: str, belief: Belief, finding: Finding, seen: str) -> State | None:
-        if finding not in ("differs", "gone"):
-            return None
+    async def _repair(self, local_id: str, belief: Belief, finding: Finding, seen: str, by: By) -> State | None:
         try:
-            decided = await self._ledger.repair(local_id, belief, finding, seen)
+            decided = await self._ledger.repair(local_id, belief, cast(Repairable, finding), seen, by)
         except RefusedDecision:  # what a person has to do instead stands in the remedy
             return None
         if decided.wake:
@@ -151,6 +158,13 @@ class Verification:
         else:
             found = set(await self._ledger.ids(state, MOST_IN_A_STATE))
         return sorted(local_id for local_id in found if local_id > after)
+
+
+def _private(settlement: Settlement, answer: Answer) -> Settlement:
+    """Without the pause for trouble: a wrong key or address in one person's shell must not stop the workers."""
+    if settlement.pause is None or not settlement.pause.trouble:
+        return settlement
+    return Settlement(kind="unsent" if isinstance(answer, NotSent) else "unknown", heard=settlement.heard)
 
 
 def _errand(token: str, belief: Belief) -> Claimed:

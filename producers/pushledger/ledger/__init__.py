@@ -2,7 +2,7 @@
 
 from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
-from pushledger.ledger.belief import Belief
+from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.deliveries import (
     HIGHEST_SHARE,
     AccountPause,
@@ -53,6 +53,7 @@ __all__ = [
     "RateWindow",
     "RecordResult",
     "Recorded",
+    "Repairable",
     "Sample",
     "SearchBy",
     "SearchPlace",

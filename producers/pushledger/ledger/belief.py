@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 from pushledger.message import State
 from pushledger.targets import Kind
 
-__all__ = ["Belief", "belief_of_entry", "belief_of_record"]
+__all__ = ["Belief", "Repairable", "belief_of_entry", "belief_of_record"]
+
+
+Repairable: TypeAlias = Literal["differs", "gone"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.jobs import Adoption, Job
 from pushledger.ledger.account import Account, Heartbeat
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
-from pushledger.ledger.belief import Belief
+from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.connection import AsyncConnection, Connection
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Drawn, Settled, Settlement
 from pushledger.ledger.digests import digest
@@ -403,11 +402,11 @@ class AsyncLedger:
         return digest(await self.digest_key(), text)
 
     async def repair(
-        self, local_id: str, belief: Belief, finding: Literal["differs", "gone"], seen_digest: str
+        self, local_id: str, belief: Belief, finding: Repairable, seen_digest: str, by: By = NOBODY
     ) -> Decided:
         """Bring a message back to what it should show; raises RefusedDecision when it cannot be, or has moved on."""
         fields = self._exchanges.repair_fields(belief, finding, seen_digest)
-        return await self.decide("repair", local_id, fields)
+        return await self.decide("repair", local_id, fields, by)
 
     async def shown_ids(self) -> AsyncIterator[str]:
         """The local ids of all messages whose id at the API is known; one that changes meanwhile may come twice."""

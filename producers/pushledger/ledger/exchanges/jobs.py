@@ -21,7 +21,7 @@ from pushledger.errors import (
 )
 from pushledger.jobs import Adoption, Create, Delete, Job, Update, Upsert, version_number
 from pushledger.ledger.audit import NOBODY, By, audit_document
-from pushledger.ledger.belief import Belief
+from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AccountExchange
@@ -140,9 +140,7 @@ class JobExchanges(AccountExchange):
             "version": version_number(found.version),
         }
 
-    def repair_fields(
-        self, belief: Belief, finding: Literal["differs", "gone"], seen_digest: str
-    ) -> dict[str, Argument]:
+    def repair_fields(self, belief: Belief, finding: Repairable, seen_digest: str) -> dict[str, Argument]:
         """The fields under which a message is brought back to what it should show."""
         return {
             "finding": finding,
