@@ -19,6 +19,7 @@ from pushledger.wakeup import WakeUps
 
 from pushledger_worker.intake import Intake
 from pushledger_worker.process import current_process
+from pushledger_worker.receivers import Hook
 from pushledger_worker.settings import worker_settings
 from pushledger_worker.tick import Tick
 
@@ -164,7 +165,8 @@ def _check(sender: Any, **_: Any) -> None:
     if "gevent" in pool or "eventlet" in pool:
         raise SystemExit("pushledger: the gevent and eventlet pools are not supported; use prefork, solo or threads")
     try:
-        worker_settings()
+        if hook := worker_settings().signal_hook:
+            Hook.named(hook)
     except SettingsError as error:
         raise SystemExit(f"pushledger: {error}") from None
     _check_broker()

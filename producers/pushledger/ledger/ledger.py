@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -27,6 +27,7 @@ from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.server import server_warnings
 from pushledger.message import Message, State, TimelineEvent
 from pushledger.presence import Presence
+from pushledger.signals import Signal
 from pushledger.targets import Agent
 
 __all__ = ["AsyncLedger", "Ledger"]
@@ -190,6 +191,23 @@ class Ledger:
     def wake(self, asker: str, budget: Budget) -> tuple[bool, timedelta | None]:
         """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
         return self._connection.run(self._exchanges.wake(asker, budget))
+
+    def take_signals(
+        self,
+        wanted: int,
+        *,
+        lease: timedelta,
+        overdue_after: timedelta = timedelta(0),
+        done: Collection[str] = (),
+        held: Collection[str] = (),
+    ) -> dict[str, Signal]:
+        """Take up to ``wanted`` signals for the people on duty, by the line that names each; nobody else gets them
+        before the lease is over.
+
+        ``overdue_after``: from that age on, the oldest due message is a signal; 0: never. ``done`` and ``held`` are
+        lines that were taken before: those told leave the ledger, those still being told are kept for another lease.
+        """
+        return self._connection.run(self._exchanges.take_signals(wanted, lease, overdue_after, done, held))
 
     def refuse(self, document: str, keep: int = 10_000) -> None:
         """Keep a job that the intake had to refuse."""
