@@ -11,7 +11,7 @@ from pushledger.messages import Messages
 from pushledger.output import cell, print_json
 from pushledger.parameters import JSON, RATE, WHY, duration_of, operator
 
-__all__ = ["check", "pause", "resume", "status"]
+__all__ = ["pause", "resume", "status"]
 
 
 @click.command()
@@ -42,21 +42,6 @@ def resume(why: str, as_json: bool) -> None:
         print_json({"pause": None})
     else:
         click.echo("resumed")
-
-
-@click.command()
-@JSON
-def check(as_json: bool) -> None:
-    """See whether the ledger's server answers, and is set to keep what was accepted. Exits with 1 if not."""
-    with Messages.from_env() as messages:
-        warnings = messages.server_warnings()
-    if as_json:
-        print_json({"warnings": warnings})
-    else:
-        for line in warnings or ["the server answers, and keeps what was accepted"]:
-            click.echo(line)
-    if warnings:
-        raise SystemExit(1)
 
 
 @click.command()

@@ -26,7 +26,7 @@ from pushledger_worker.process import boot_clock, delivery_options
 from pushledger_worker.settings import WorkerSettings
 from pushledger_worker.verdict import Standing, verdict
 
-__all__ = ["Verification", "Verified", "open_verification"]
+__all__ = ["Verification", "Verified", "errand", "open_verification"]
 
 MOST_IN_A_STATE = 100_000
 _REASONS = {
@@ -115,7 +115,9 @@ class Verification:
             drawn = await self._ledger.draw(token, self._options.budget, self._options.lease, polite)
             if drawn.drawn:
                 send_within = self._options.lease - self._options.call_timeout
-                return _Call(_errand(token, belief), asked_at + send_within.total_seconds())
+                return _Call(
+                    errand(token, Probe(belief.kind, belief.message_id)), asked_at + send_within.total_seconds()
+                )
             if self._clock() + drawn.wait.total_seconds() > ends:
                 return drawn
             self._said(drawn)
@@ -153,16 +155,17 @@ class Verification:
         return sorted(local_id for local_id in found if local_id > after)
 
 
-def _errand(token: str, belief: Belief) -> Claimed:
+def errand(token: str, call: Probe) -> Claimed:
+    """A reading that was drawn, in the shape in which calls are settled."""
     return Claimed(
         local_id="",
         token=token,
-        kind=belief.kind,
+        kind=call.kind,
         wish="probe",
         text="",
         text_digest="",
         target="",
-        message_id=belief.message_id,
+        message_id=call.message_id,
         shown_digest="",
         doomed=(),
         revision=0,

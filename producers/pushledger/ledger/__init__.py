@@ -21,6 +21,7 @@ from pushledger.ledger.ledger import AsyncLedger, Ledger
 from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.rates import parse_rate
+from pushledger.ledger.server import ServerFacts
 
 __all__ = [
     "NOBODY",
@@ -54,6 +55,7 @@ __all__ = [
     "Sample",
     "SearchBy",
     "SearchPlace",
+    "ServerFacts",
     "Settled",
     "Settlement",
     "SettlementKind",

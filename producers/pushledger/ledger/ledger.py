@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -24,7 +25,7 @@ from pushledger.ledger.history import Sample
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
-from pushledger.ledger.server import server_warnings
+from pushledger.ledger.server import ServerFacts, read_facts, server_warnings
 from pushledger.message import Message, State, TimelineEvent
 from pushledger.presence import Presence
 from pushledger.signals import Signal
@@ -297,6 +298,18 @@ class AsyncLedger:
             return server_warnings(config)
         except LedgerUnavailable:  # it answers, as it just did, and refuses to tell
             return server_warnings({})
+
+    async def server_facts(self) -> ServerFacts:
+        """What the server is, and is set to, as far as it tells."""
+        await self.stats()
+        info: Mapping[str, object] = {}
+        config: dict[str, str] = {}
+        # It answers, as it just did; what it refuses to tell stays empty.
+        with suppress(LedgerUnavailable):
+            info = await self._connection.run(self._exchanges.server_info())
+        with suppress(LedgerUnavailable):
+            config = await self._connection.run(self._exchanges.server_config())
+        return read_facts(info, config)
 
     async def page(
         self, state: State, order: Order, limit: int, place: Place | None, wanted: Filter, within: timedelta
