@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
 from account import MINUTE, START, Account, MakeAccount, create, upsert
-from pushledger import Delete
+from pushledger import Delete, LedgerUnavailable
 from pushledger.ledger import AccountPause
 from pushledger.signals import Signal
+from pushledger_worker.embedded import embedded_valkey
 
 LEASE = timedelta(minutes=2)
 SECOND = timedelta(seconds=1)
@@ -78,6 +80,16 @@ def test_what_stays_as_it_is_is_told_once_and_what_fails_again_once_more(ledger:
     ledger.pass_time(SECOND)
     fail(ledger)
     assert told(ledger) == [("failed", "order:1", "refused")]
+    assert told(ledger) == []
+
+
+def test_a_held_message_whose_wish_changes_is_told_of_once(ledger: Account) -> None:
+    ledger.record(create())
+    ledger.settle(ledger.claim_one(), "confirmed", status=200)  # an answer without an id
+    assert told(ledger) == [("held", "order:1", "no_message_id")]
+    ledger.pass_time(SECOND)
+    ledger.record(upsert(text="B"))
+    assert ledger.message().state == "held"
     assert told(ledger) == []
 
 
@@ -284,3 +296,20 @@ def test_what_is_forgotten_is_not_told_of(ledger: Account) -> None:
         fail(ledger, name)
     ledger.run(ledger.exchanges.forget("1"))
     assert told(ledger) == [("failed", "order:1", "refused")]
+
+
+def test_a_full_server_hands_them_out_all_the_same(tmp_path: Path) -> None:
+    """Else each look would fail, and the tick that looks would be quiet for a while."""
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True, protocol=2) as client:
+        ledger = Account(client, "full")
+        ledger.record(create())
+        fail(ledger)
+        ledger.record(create("order:2"))
+        ledger.pass_time(AGE)
+        take(ledger, 0)  # the script is known to the server
+        client.config_set("maxmemory", 1)
+        with pytest.raises(LedgerUnavailable):
+            ledger.record(create("order:3"))
+        taken = take(ledger, age=AGE)
+        assert [signal.kind for signal in taken.values()] == ["failed", "overdue"]
+        assert take(ledger, done=list(taken), age=AGE) == {}

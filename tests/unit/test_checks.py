@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pushledger import AsyncMessages, Settings, checks
+from pushledger import AsyncMessages, Settings, checks, own_checks
 from pushledger.checks import Check, checks_of_others
 from pushledger.cli import cli
 from pushledger.ledger.server import ServerFacts, read_facts
@@ -98,6 +98,15 @@ def test_a_broker_that_is_away_is_told_without_its_password() -> None:
     check = check_broker("redis://:pa55word@127.0.0.1:1/1")
     assert (check.outcome, "PUSHLEDGER_BROKER_URL" in check.sentence) == ("failed", True)
     assert "pa55word" not in check.sentence
+
+
+def test_an_error_that_quotes_the_password_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(broker_url: str) -> str:
+        raise ValueError(f"no such host in {broker_url}")
+
+    monkeypatch.setattr(own_checks, "reach_broker", refuse)
+    check = check_broker("amqp://shop:pa55word@rabbit//")
+    assert "no such host in amqp://shop:**@rabbit//" in check.sentence
 
 
 def test_a_broker_that_answers_is_named_without_its_password(valkey_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -108,9 +109,12 @@ def test_all_in_a_state_are_decided_and_again_is_harmless(
     assert counts() == ends
 
 
-def test_more_than_one_step_is_gone_through_to_the_end(run: Run) -> None:
+def test_more_than_one_step_is_gone_through_to_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are of 200; each is one entry of the audit trail, with who did it and why."""
+    real = AsyncMessages.bulk
+    monkeypatch.setattr(AsyncMessages, "bulk", functools.partialmethod(real, within=timedelta(0)))
     fail(450)
+    assert document(run("retry", "--all-state", "failed", "--dry-run", "--json"))["messages"] == 450
     result = run("retry", "--all-state", "failed", "--yes", "--why", "the API was down")
     assert result.stdout == "retry: 450 failed messages, 450 calls\n"
     assert counts() == {"queued": 450}

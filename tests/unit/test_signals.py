@@ -215,6 +215,9 @@ def test_a_courier_tries_until_the_signals_are_taken(
 ) -> None:
     receiver = Stubborn(3)
     one, settled = send(receiver)
+    failures: list[int] = []
+    real = one._next
+    one._next = lambda number: failures.append(number) or real(number)
     one.bring({HELD: read_signal(HELD)})
     wait_until(lambda: settled, 5, "it is taken")
     assert receiver.tries == [["held"]] * 4
@@ -224,6 +227,7 @@ def test_a_courier_tries_until_the_signals_are_taken(
     one.bring({PAUSED: read_signal(PAUSED)})
     wait_until(lambda: len(settled) == 2, 5, "the next one too")
     assert receiver.tries[4:] == [["paused"]]
+    assert failures[:5] == [0, 1, 2, 3, 0], "the waits grow, and begin anew"
 
 
 def test_the_waits_grow_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +293,9 @@ def test_without_receivers_each_signal_is_a_line_of_the_log_and_done(caplog: pyt
     assert len(told(caplog)) == 2
 
 
-def test_what_a_courier_has_in_hand_is_kept_and_leaves_less_room(wait_until: WaitUntil) -> None:
+def test_what_a_courier_has_in_hand_is_kept_and_leaves_less_room(
+    wait_until: WaitUntil, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger, stuck, go_on = Lines(HELD, PAUSED), threading.Event(), threading.Event()
 
     class Stuck:
@@ -307,6 +313,7 @@ def test_what_a_courier_has_in_hand_is_kept_and_leaves_less_room(wait_until: Wai
     assert ledger.asked[1]["held"] == [HELD, PAUSED]
     ledger.lines = [HELD]  # as after a lease that ran out while the ledger was away
     desk.look()
+    assert len(told(caplog)) == 2, "each is told once"
     go_on.set()
     wait_until(lambda: desk._standing()[0], 5, "it is taken")
     desk.look()

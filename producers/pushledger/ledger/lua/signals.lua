@@ -15,6 +15,8 @@ local done_end = 5 + tonumber(ARGV[5])
 local signals, signalled = Store.key('signals'), Store.key('signalled')
 local lease = string.format('%.0f', tonumber(now) + lease_ms)
 
+-- The first write is a removal, though of nothing: so a full server takes the others too, and the tick goes on.
+redis.call('ZREM', signals, '')
 for i = 6, done_end do redis.call('ZREM', signals, ARGV[i]) end
 for i = done_end + 1, #ARGV do redis.call('ZADD', signals, 'XX', lease, ARGV[i]) end
 
