@@ -6,12 +6,16 @@ from datetime import timedelta
 
 import click
 
-from pushledger.ledger import Account, Budget, Pause
+from pushledger.ledger import Budget
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json
 from pushledger.parameters import JSON, RATE, WHY, duration_of, operator
+from pushledger.status import pause_document, read_status
+from pushledger.watch import watch
 
-__all__ = ["check", "pause", "resume", "status"]
+__all__ = ["pause", "resume", "status"]
+
+_EVERY, _SHORTEST = timedelta(seconds=2), timedelta(milliseconds=100)
 
 
 @click.command()
@@ -26,7 +30,7 @@ def pause(duration: timedelta | None, reason: str, why: str, as_json: bool) -> N
         messages.pause(**wait, reason=reason, by=operator(), why=why)
         standing = messages.account().pause
     if as_json:
-        print_json({"pause": _pause(standing)})
+        print_json({"pause": pause_document(standing)})
     elif standing:
         click.echo(f"paused until {cell(standing.until)}: {cell(standing.reason)}")
 
@@ -45,69 +49,20 @@ def resume(why: str, as_json: bool) -> None:
 
 
 @click.command()
-@JSON
-def check(as_json: bool) -> None:
-    """See whether the ledger's server answers, and is set to keep what was accepted. Exits with 1 if not."""
-    with Messages.from_env() as messages:
-        warnings = messages.server_warnings()
-    if as_json:
-        print_json({"warnings": warnings})
-    else:
-        for line in warnings or ["the server answers, and keeps what was accepted"]:
-            click.echo(line)
-    if warnings:
-        raise SystemExit(1)
-
-
-@click.command()
+@click.option("--watch", "is_watched", is_flag=True, help="Show it again and again; Ctrl-C ends it, with status 130.")
+@click.option("--every", metavar="2s", callback=duration_of, help="How often, with --watch. [default: 2s]")
 @RATE
 @JSON
-def status(budget: Budget, as_json: bool) -> None:
+def status(is_watched: bool, every: timedelta | None, budget: Budget, as_json: bool) -> None:
     """Tell how the account stands: what waits, what holds it up, and how long that will take."""
+    if every is not None and (not is_watched or every < _SHORTEST):
+        raise click.UsageError("--every belongs to --watch, and must be at least 100ms.")
     with Messages.from_env() as messages:
-        name, account = messages.settings.account, messages.account(budget)
-        counts, counters = messages.counts(), messages.stats()
+        if is_watched:
+            watch(lambda: read_status(messages, budget), every or _EVERY, as_json)
+        standing = read_status(messages, budget)
     if as_json:
-        document = {"account": name, **_document(account), "counts": counts}
-        return print_json({**document, "counters": dict(sorted(counters.items()))})
-    for title, value in _lines(name, account):
-        click.echo(f"{title + ':':<15}{value}")
-    click.echo("messages:      " + ", ".join(f"{number} {state}" for state, number in counts.items()))
-    for counter, number in sorted(counters.items()):
-        click.echo(f"  {cell(counter)} {number}")
+        return print_json(standing.document())
+    for line in standing.lines():
+        click.echo(line)
     return None
-
-
-def _lines(name: str, account: Account) -> list[tuple[str, str]]:
-    pause, left = account.pause, account.calls_left
-    calls = "no limit" if left is None else str(left)
-    if account.next_call_at:
-        calls += f", the next at {cell(account.next_call_at)}"
-    return [
-        ("account", cell(name)),
-        ("paused", f"until {cell(pause.until)}: {cell(pause.reason)}{_probing(pause)}" if pause else "no"),
-        ("calls left", calls),
-        ("waiting", str(account.waiting)),
-        ("oldest due", cell(account.oldest_due)),
-        ("drained in", cell(account.drained_in)),
-    ]
-
-
-def _probing(pause: Pause) -> str:
-    return ", then probed one call at a time" if pause.trouble else ""
-
-
-def _document(account: Account) -> dict[str, object]:
-    return {
-        "now": account.now.isoformat(),
-        "pause": _pause(account.pause),
-        "calls_left": account.calls_left,
-        "next_call_at": account.next_call_at and account.next_call_at.isoformat(),
-        "waiting": account.waiting,
-        "oldest_due": account.oldest_due and account.oldest_due.isoformat(),
-        "drained_in_seconds": round(account.drained_in.total_seconds(), 3),
-    }
-
-
-def _pause(pause: Pause | None) -> dict[str, object] | None:
-    return {"until": pause.until.isoformat(), "reason": pause.reason, "trouble": pause.trouble} if pause else None

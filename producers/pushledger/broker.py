@@ -37,6 +37,7 @@ __all__ = [
     "UNPARK",
     "broker_settings",
     "make_producer",
+    "reach_broker",
 ]
 
 DELIVER = "pushledger.deliver"
@@ -94,3 +95,14 @@ def publish_options(broker_url: str) -> dict[str, Any]:
         "interval_step": 0.1,
         "interval_max": 0.2,
     }
+
+
+def reach_broker(broker_url: str) -> str:
+    """Connect to the broker, or raise what its client raises within a few seconds; its URL without the password."""
+    producer = make_producer(broker_url)
+    try:
+        with producer.connection_for_write(connect_timeout=2) as connection:
+            connection.connect()
+            return str(connection.as_uri())
+    finally:
+        producer.close()

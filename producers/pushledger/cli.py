@@ -14,7 +14,6 @@ Exit status::
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterable
 from functools import cached_property
@@ -25,6 +24,7 @@ from typing import Any, Never
 import click
 
 from pushledger.errors import InvalidJob, PushledgerError, RefusedDecision, RefusedJob, SettingsError
+from pushledger.extras import lacks_extra, remedy
 from pushledger.terminal import printable
 
 __all__ = ["MissingExtra", "Verbs", "cli", "main"]
@@ -39,18 +39,8 @@ class MissingExtra(click.ClickException):
     exit_code = 2
 
     def __init__(self, verb: EntryPoint) -> None:
-        distribution = verb.dist.name if verb.dist else "pushledger"
-        self.remedy = f"needs: pip install '{distribution}[{','.join(sorted(verb.extras))}]'"
+        self.remedy = remedy(verb)
         super().__init__(f"pushledger {verb.name} {self.remedy}")
-
-
-def _lacks_extra(verb: EntryPoint, error: Exception) -> bool:
-    if not isinstance(error, ModuleNotFoundError) or not error.name or not verb.extras:
-        return False
-    package = error.name.partition(".")[0]
-    own = {verb.module.partition(".")[0], __name__.partition(".")[0]}
-    # A package that is there and lacks a module is a bug, or a version that the extra does not allow.
-    return package not in own and importlib.util.find_spec(package) is None
 
 
 class _Unloadable(click.Command):
@@ -94,7 +84,7 @@ class Verbs(click.Group):
         try:
             command: click.Command = verb.load()
         except Exception as error:  # the list must not break for one verb; calling that verb raises it
-            return _Unloadable(cmd_name, MissingExtra(verb) if _lacks_extra(verb, error) else error)
+            return _Unloadable(cmd_name, MissingExtra(verb) if lacks_extra(verb, error) else error)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -111,7 +101,7 @@ class Verbs(click.Group):
             raise click.exceptions.Exit(error.exit_code) from error
         except ModuleNotFoundError as error:
             verb = self._verbs.get(ctx.invoked_subcommand or "")
-            if verb is None or not _lacks_extra(verb, error):
+            if verb is None or not lacks_extra(verb, error):
                 raise
             _show(MissingExtra(verb))
             raise click.exceptions.Exit(MissingExtra.exit_code) from error

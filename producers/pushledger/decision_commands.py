@@ -1,36 +1,64 @@
-"""The verbs with which a person decides what becomes of one message."""
+"""The verbs with which a person decides what becomes of one message, or of all that are in a state."""
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
+from pushledger.bulk import Bulk, do_to_many
+from pushledger.ledger import BulkAction
 from pushledger.message import State
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, LOCAL_ID, WHY, operator, utf_8
+from pushledger.parameters import JSON, LOCAL_ID, WHY, Decorator, operator, parameters, utf_8
 from pushledger.terminal import printable
 
 __all__ = ["discard", "forget", "resend", "resolve", "retry"]
 
 
+class _Many(TypedDict):
+    """Options of a decision about all messages in a state."""
+
+    reason: str
+    limit: int | None
+    dry_run: bool
+    yes: bool
+
+
+def _one_or_many(*states: State) -> Decorator:
+    return parameters(
+        click.argument("local_id", required=False, callback=utf_8),
+        click.option("--all-state", "state", type=click.Choice(states), help="All messages in this state instead:"),
+        click.option("--reason", default="", metavar="R", callback=utf_8, help="those there for this reason,"),
+        click.option("--limit", type=click.IntRange(1), metavar="N", help="so many at most, newest first."),
+        click.option("--dry-run", is_flag=True, help="Only tell how many messages and calls that is."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        WHY,
+        JSON,
+    )
+
+
 @click.command()
-@LOCAL_ID
-@WHY
-@JSON
-def retry(local_id: str, why: str, as_json: bool) -> None:
+@_one_or_many("failed", "expired")
+def retry(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Try a failed or expired message again."""
-    with Messages.from_env() as messages:
-        _tell("retry", local_id, messages.retry(local_id, by=operator(), why=why), as_json)
+    if local_id := _the_one(local_id, state, many):
+        with Messages.from_env() as messages:
+            _tell("retry", local_id, messages.retry(local_id, by=operator(), why=why), as_json)
+    elif state:
+        _all("retry", state, why, as_json, many)
 
 
 @click.command()
-@LOCAL_ID
-@WHY
-@JSON
-def resend(local_id: str, why: str, as_json: bool) -> None:
+@_one_or_many("held")
+def resend(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Send a held message once more, although it may be visible already."""
-    with Messages.from_env() as messages:
-        _tell("resend", local_id, messages.resend(local_id, by=operator(), why=why), as_json)
+    if local_id := _the_one(local_id, state, many):
+        with Messages.from_env() as messages:
+            _tell("resend", local_id, messages.resend(local_id, by=operator(), why=why), as_json)
+    elif state:
+        _all("resend", state, why, as_json, many)
 
 
 @click.command()
@@ -45,13 +73,28 @@ def resolve(local_id: str, message_id: str, why: str, as_json: bool) -> None:
 
 
 @click.command()
-@LOCAL_ID
-@WHY
-@JSON
-def discard(local_id: str, why: str, as_json: bool) -> None:
+@_one_or_many("failed", "held", "expired")
+def discard(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
-    with Messages.from_env() as messages:
-        _tell("discard", local_id, messages.discard(local_id, by=operator(), why=why), as_json)
+    if local_id := _the_one(local_id, state, many):
+        with Messages.from_env() as messages:
+            _tell("discard", local_id, messages.discard(local_id, by=operator(), why=why), as_json)
+    elif state:
+        _all("discard", state, why, as_json, many)
+
+
+def _the_one(local_id: str | None, state: State | None, many: _Many) -> str | None:
+    """The message that is meant; None when all in a state are."""
+    if (local_id is None) == (state is None):
+        raise click.UsageError("Give either LOCAL_ID or --all-state.")
+    if state is None and (many["reason"] or many["limit"] or many["dry_run"]):
+        raise click.UsageError("--reason, --limit and --dry-run belong to --all-state.")
+    return local_id
+
+
+def _all(action: BulkAction, state: State, why: str, as_json: bool, many: _Many) -> None:
+    bulk = Bulk(action=action, state=state, reason=many["reason"], limit=many["limit"], why=why)
+    do_to_many(bulk, dry_run=many["dry_run"], yes=many["yes"], as_json=as_json)
 
 
 def _tell(decision: str, local_id: str, state: State, as_json: bool) -> None:

@@ -42,6 +42,7 @@ from pushledger.ledger import (
     Sample,
     SearchBy,
     SearchPlace,
+    ServerFacts,
     waiting_for,
 )
 from pushledger.message import Message, Receipt, State, TimelineEvent, Wait, without_digests
@@ -436,6 +437,10 @@ class AsyncMessages:
     async def server_warnings(self) -> list[str]:
         """What the ledger's server is set to that could lose accepted messages: a sentence each."""
         return await self._ledger.server_warnings()
+
+    async def server_facts(self) -> ServerFacts:
+        """What the ledger's server is, and is set to, as far as it tells."""
+        return await self._ledger.server_facts()
 
     async def stats(self) -> dict[str, int]:
         """Counters of jobs, decisions and calls since the account's first day."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,23 @@ def test_a_ledger_that_is_away_is_status_1(stage: Stage) -> None:
 
 def test_an_unknown_message_is_status_1(stage: Stage) -> None:
     assert stage.run("show", "order:404", "--json").returncode == 1
+
+
+def test_a_watch_outlives_the_ledger_and_ends_with_130(stage: Stage, wait_until: WaitUntil) -> None:
+    watch = stage.process(["-m", "pushledger", "status", "--watch", "--every", "100ms"], ready=False)
+    wait_until(lambda: "0 queued" in watch.text(), 10, "it shows how the account stands")
+    stage.valkey.kill()
+    try:
+        wait_until(lambda: "the ledger's Redis did not do it" in watch.text(), 10, "it says that the ledger is away")
+        assert watch.process.poll() is None
+    finally:
+        stage.valkey.start()
+    stage.create(1)
+    wait_until(lambda: "1 queued" in watch.text(), 10, "it goes on")
+    watch.process.send_signal(signal.SIGINT)
+    assert watch.ends(10) == 130, watch.text()
+    assert "Traceback" not in watch.text()
+    assert all(line.startswith("20") for line in watch.text().splitlines()), "one line a look"
 
 
 def test_the_demo_keeps_its_promises_and_its_figures_agree() -> None:

@@ -258,12 +258,12 @@ def test_a_worker_stopped_while_the_ledger_is_away_gives_its_task_back(
     wait_until(lambda: stage.sandbox.seen_by("visitor-1") == ["Order received"], 10, "the next worker records it")
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize(("pool", "form"), [("prefork", "text"), ("threads", "text"), ("prefork", "json")])
 def test_no_text_and_no_visitor_reaches_a_workers_log(
-    stage: Stage, shop: Shop, wait_until: WaitUntil, pool: str
+    stage: Stage, shop: Shop, wait_until: WaitUntil, pool: str, form: str
 ) -> None:
     """At the most talkative level, through the intake and out to the API, accepted and refused."""
-    worker = stage.process(["-m", "pushledger", "worker", f"--pool={pool}", "--loglevel=DEBUG"])
+    worker = stage.process(["-m", "pushledger", "worker", f"--pool={pool}", "--loglevel=DEBUG"], LOG_FORMAT=form)
     shop.create(text=SECRET, visitor_id=VISITOR)
     shop.send("update", local_id="order:1", text=f"{SECRET} 2")
     shop.send("update", local_id="order:7", text=SECRET, version=3)
@@ -290,6 +290,21 @@ def test_no_text_and_no_visitor_reaches_a_workers_log(
     assert "DEBUG" in worker.text()
     leaks = [line for line in worker.text().splitlines() if SECRET in line or VISITOR in line]
     assert leaks == []
+    if form == "json":
+        assert_every_line_is_an_object(worker.text())
+
+
+def assert_every_line_is_an_object(text: str) -> None:
+    """Celery's own lines too, from the first to those of its shutdown."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert {"celery.apps.worker", "celery.worker.strategy", "pushledger_worker.delivery"} <= {
+        line["logger"] for line in lines
+    }
+    calls = [line for line in lines if line.get("action") == "call"]
+    assert calls
+    assert {(line["local_id"], line["outcome"], line["status"]) for line in calls} == {("order:1", "confirmed", 200)}
+    assert any("shutdown" in line["message"] for line in lines)
 
 
 def test_a_blanked_representation_is_what_the_broker_carries_in_the_headers(stage: Stage, shop: Shop) -> None:

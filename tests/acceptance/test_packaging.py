@@ -156,3 +156,12 @@ def test_all_verbs_are_listed_and_one_without_its_extra_says_what_to_install(sho
         assert done.returncode == 2
         assert done.stderr == f"Error: pushledger {verb} needs: pip install 'pushledger[{verb}]'\n"
         assert done.stdout == ""
+
+
+def test_check_skips_what_needs_the_worker_and_says_what_to_install(shop: Shop, stage: Stage) -> None:
+    environment = {"PUSHLEDGER_REDIS_URL": stage.valkey.url(), "PUSHLEDGER_ACCOUNT": stage.account}
+    done = run(shop.folder / "bin" / "pushledger", "check", "--wait", "100ms", "--json", **environment)
+    found = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
+    assert found["api key"]["outcome"] == "skipped"
+    assert found["api key"]["sentence"] == "needs: pip install 'pushledger[worker]'"
+    assert (found["server"]["outcome"], found["broker"]["outcome"]) == ("ok", "ok")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from pushledger import AsyncMessages, Messages
 from pushledger.cli import Verbs, cli
@@ -397,3 +398,65 @@ def test_a_reader_that_goes_away_gives_no_traceback(run: Run, valkey_url: str) -
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+# ---------------------------------------------------------------- shell completion
+
+
+def completed(words: str, at: int) -> list[str]:
+    """What a shell is told at this word."""
+    environment = {"_PUSHLEDGER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from pushledger.cli import main; main()"],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "offered"),
+    [
+        ("pushledger re", 1, ["resend", "resolve", "resume", "retry"]),
+        ("pushledger verify --al", 2, ["--all-state"]),  # of a verb that needs an extra
+        ("pushledger list --state f", 3, ["failed"]),
+        ("pushledger list --state re", 3, ["retrying", "refused"]),
+        ("pushledger retry --all-state ", 3, ["failed", "expired"]),
+        ("pushledger presence o", 2, ["offline", "online"]),
+        ("pushledger show order:", 2, []),
+    ],
+)
+def test_verbs_options_and_states_are_completed(words: str, at: int, offered: list[str]) -> None:
+    """Verbs are loaded late, and must be offered all the same."""
+    assert completed(words, at) == offered
+
+
+def test_a_verb_that_cannot_be_loaded_is_offered_and_breaks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    group = Verbs(name="v", verbs=[EntryPoint("broken", "no_such_package:verb [extra]", "g"), _own("brave")])
+    offered = ShellComplete(group, {}, "v", "_V_COMPLETE").get_completions([], "b")
+    assert [item.value for item in offered] == ["brave", "broken"]
+    assert capsys.readouterr() == ("", "")
+
+
+def _own(name: str) -> EntryPoint:
+    return EntryPoint(name, "pushledger.commands:show", "g")
+
+
+def test_the_line_of_the_page_gives_a_script() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert 'eval "$(_PUSHLEDGER_COMPLETE=bash_source pushledger)"' in page
+    for shell in ("zsh", "fish"):
+        environment = {**os.environ, "_PUSHLEDGER_COMPLETE": f"{shell}_source"}
+        done = subprocess.run(
+            [sys.executable, "-c", "from pushledger.cli import main; main()"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "_PUSHLEDGER_COMPLETE" in done.stdout

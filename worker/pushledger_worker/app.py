@@ -5,11 +5,19 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import os
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import task_unknown, worker_init, worker_shutting_down
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    celeryd_init,
+    task_unknown,
+    worker_init,
+    worker_shutting_down,
+)
 from celery.worker.consumer import consumer as celery_consumer
 from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings, publish_options
 from pushledger.errors import InvalidJob, LedgerUnavailable, SettingsError
@@ -18,7 +26,9 @@ from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
 
 from pushledger_worker.intake import Intake
+from pushledger_worker.json_log import set_formatter, write_json
 from pushledger_worker.process import current_process
+from pushledger_worker.receivers import Hook
 from pushledger_worker.settings import worker_settings
 from pushledger_worker.tick import Tick
 
@@ -158,13 +168,32 @@ def _keep(verb: str, task_id: str, values: dict[str, Any], error: InvalidJob) ->
         log.error("task %s (%s) is dropped: %s", task_id, error, away, extra={"action": "job_dropped"})
 
 
+def _writes_json() -> bool:
+    # The settings are checked, and their errors told, when the worker begins; Celery sets up its log before that.
+    return os.environ.get("PUSHLEDGER_LOG_FORMAT") == "json"
+
+
+@celeryd_init.connect(weak=False)
+def _write_json(instance: Any, **_: Any) -> None:
+    if _writes_json():
+        write_json(instance)
+
+
+@after_setup_logger.connect(weak=False)
+@after_setup_task_logger.connect(weak=False)
+def _format_log(logger: logging.Logger, **_: Any) -> None:
+    if _writes_json():
+        set_formatter([logger])
+
+
 @worker_init.connect(weak=False)
 def _check(sender: Any, **_: Any) -> None:
     pool = str(getattr(sender, "pool_cls", ""))
     if "gevent" in pool or "eventlet" in pool:
         raise SystemExit("pushledger: the gevent and eventlet pools are not supported; use prefork, solo or threads")
     try:
-        worker_settings()
+        if hook := worker_settings().signal_hook:
+            Hook.named(hook)
     except SettingsError as error:
         raise SystemExit(f"pushledger: {error}") from None
     _check_broker()

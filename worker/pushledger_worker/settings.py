@@ -6,7 +6,7 @@ import functools
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pushledger.ledger import HIGHEST_SHARE, Budget, RateWindow, parse_rate
 from pushledger.settings import Duration, Settings
@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import NoDecode
 
 __all__ = ["WorkerSettings", "worker_settings"]
+
+SHORTEST_SECRET = 16
 
 
 def _rate(value: object) -> object:
@@ -69,6 +71,25 @@ class WorkerSettings(Settings):
         timedelta(seconds=60),
         description="How long an update or delete with a version, enqueued by name, may arrive before its create.",
     )
+    signal_url: str = Field(
+        "",
+        repr=False,
+        description="[Signals](signals.md) are posted here as JSON; it may hold a secret, and is never logged.",
+    )
+    signal_secret: SecretStr | None = Field(
+        None, description="Signs what is posted to PUSHLEDGER_SIGNAL_URL (HMAC-SHA256); at least 16 characters."
+    )
+    signal_hook: str = Field(
+        "",
+        pattern=r"^([\w.]+:\w+)?$",
+        description="`package.module:function`: called with each signal, in a thread of the worker.",
+    )
+    signal_age: Duration = Field(
+        timedelta(0), description="From this age on, the oldest due message is a signal; 0: never."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How a worker writes its log: lines of text, or one JSON object a line."
+    )
     concurrency: int = Field(2, ge=1, le=64, description="Worker processes of one `pushledger worker`.")
 
     @field_validator("api_url")
@@ -77,6 +98,20 @@ class WorkerSettings(Settings):
         if not re.match(r"https?://[^/]", url):
             raise ValueError("must start with https:// (or http://)")
         return url.rstrip("/")
+
+    @field_validator("signal_url")
+    @classmethod
+    def _can_be_posted_to(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/]", url):
+            raise ValueError("must start with https:// (or http://)")
+        return url
+
+    @field_validator("signal_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"must have at least {SHORTEST_SECRET} characters")
+        return secret
 
     @field_validator("api_key")
     @classmethod
@@ -89,6 +124,8 @@ class WorkerSettings(Settings):
     def _has_a_key(self) -> Self:
         if (self.api_key is None) == (self.api_key_file is None):
             raise ValueError("set exactly one of PUSHLEDGER_API_KEY and PUSHLEDGER_API_KEY_FILE")
+        if bool(self.signal_url) != (self.signal_secret is not None):
+            raise ValueError("set both PUSHLEDGER_SIGNAL_URL and PUSHLEDGER_SIGNAL_SECRET, or neither")
         if self.call_timeout <= timedelta(0):
             raise ValueError("PUSHLEDGER_CALL_TIMEOUT: must be longer than 0")
         return self

@@ -17,7 +17,9 @@ from pushledger.errors import PushledgerError
 from pushledger.ledger import Ledger
 from pushledger.wakeup import WakeUps
 
+from pushledger_worker.receivers import receivers
 from pushledger_worker.settings import WorkerSettings, worker_settings
+from pushledger_worker.signal_desk import SignalDesk
 
 __all__ = ["Tick"]
 
@@ -29,7 +31,7 @@ NEAR_LIMIT = 0.8
 
 
 class Tick(bootsteps.StartStopStep):
-    """Looks for due messages and parked jobs while the worker consumes."""
+    """Looks for due messages, parked jobs and signals while the worker consumes."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -50,7 +52,12 @@ class Tick(bootsteps.StartStopStep):
             self._timer.cancel()
             self._timer = None
 
-    shutdown = stop
+    def shutdown(self, consumer: Any) -> None:
+        """Disarm the timer for good."""
+        self.stop(consumer)
+        if self._looker is not None:
+            self._looker.close()
+            self._looker = None
 
 
 class _Looker:
@@ -59,6 +66,7 @@ class _Looker:
         self._app = app
         self._ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
         self._wake_ups = WakeUps(settings.broker_url)
+        self._signals = SignalDesk(self._ledger, receivers(settings), settings.signal_age)
         self._quiet_until = 0.0
         self._warn_from = 0.0
 
@@ -71,6 +79,7 @@ class _Looker:
             wake, _ = self._ledger.wake(asker, self._settings.budget)
             if wake:
                 self._wake_ups.publish(self._settings.account)
+            self._signals.look()
             if self._ledger.parked_count():
                 self._app.send_task(UNPARK, queue=INTAKE_QUEUE, ignore_result=True, retry=False)
             self._warn_of_backlog()
@@ -78,6 +87,15 @@ class _Looker:
             self._hush(error)
         except Exception as error:  # the broker's client raises what it likes; the tick must go on
             self._hush(error)
+
+    def close(self) -> None:
+        """Leave to other workers what this one had in hand, and close the connections."""
+        try:
+            self._signals.close()
+        except PushledgerError as error:  # they are taken by others when their lease is over
+            log.warning("signals could not be handed back: %s", error, extra={"action": "tick_failed"})
+        self._ledger.close()
+        self._wake_ups.close()
 
     def _warn_of_backlog(self) -> None:
         limit = self._settings.max_backlog

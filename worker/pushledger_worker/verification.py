@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,28 +12,22 @@ from datetime import timedelta
 from typing import cast
 
 from pushledger.errors import RefusedDecision, UnknownLocalId
-from pushledger.ledger import NOBODY, AsyncLedger, Belief, By, Claimed, Drawn, Repairable, Settlement
+from pushledger.ledger import NOBODY, AsyncLedger, Belief, By, Drawn, Repairable
 from pushledger.message import State
 from pushledger.wakeup import WakeUps
 
-from pushledger_worker.answer import Answer, NotSent
 from pushledger_worker.api import Api
 from pushledger_worker.api_key import ApiKey
 from pushledger_worker.delivery import DeliveryOptions, Performer
 from pushledger_worker.finding import Finding, compare, remedy, shown_text, unreadable, why_unread
 from pushledger_worker.plan import Probe
 from pushledger_worker.process import boot_clock, delivery_options
+from pushledger_worker.reading import REASONS, Reading
 from pushledger_worker.settings import WorkerSettings
-from pushledger_worker.verdict import Standing, verdict
 
 __all__ = ["Verification", "Verified", "open_verification"]
 
 MOST_IN_A_STATE = 100_000
-_REASONS = {
-    "budget": "the budget is spent",
-    "paused": "the account is paused",
-    "messages": "messages that can be sent go first",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +42,6 @@ class Verified:
     detail: str
     repaired: State | None
     cost_a_call: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call that was drawn, and the latest time on the clock to send it (R4)."""
-
-    claimed: Claimed
-    send_by: float
 
 
 class Verification:
@@ -76,10 +61,7 @@ class Verification:
         wake: Callable[[], object] = lambda: None,
     ) -> None:
         self._ledger = ledger
-        self._api = api
-        self._options = options
-        self._clock = clock
-        self._said = said
+        self._reading = Reading(ledger, api, options, clock, said)
         self._wake = wake
 
     async def verify(
@@ -101,11 +83,10 @@ class Verification:
             raise UnknownLocalId(local_id)
         if finding := unreadable(belief):
             return _verified(local_id, belief, finding)
-        drawn = await self._draw(belief, wait, polite)
-        if isinstance(drawn, Drawn):
-            seconds = math.ceil(drawn.wait.total_seconds())
-            return _verified(local_id, belief, "unread", f"no call is free for {seconds} s: {_REASONS[drawn.reason]}")
-        answer = await self._read(drawn)
+        answer = await self._reading.read(Probe(belief.kind, belief.message_id), wait, polite)
+        if isinstance(answer, Drawn):
+            seconds = math.ceil(answer.wait.total_seconds())
+            return _verified(local_id, belief, "unread", f"no call is free for {seconds} s: {REASONS[answer.reason]}")
         text = shown_text(answer)
         seen = await self._ledger.digest(text) if text is not None else ""
         finding = compare(belief, answer, seen)
@@ -115,29 +96,6 @@ class Verification:
             return _verified(local_id, belief, "moving", cost_a_call=True)
         repaired = await self._repair(local_id, belief, finding, seen, by) if finding in repair else None
         return _verified(local_id, belief, finding, repaired=repaired, cost_a_call=True)
-
-    async def _draw(self, belief: Belief, wait: timedelta, polite: bool) -> _Call | Drawn:
-        """Draw a call, waiting if need be; without one, what it waits for."""
-        token, ends = f"reading.{secrets.token_hex(8)}", self._clock() + wait.total_seconds()
-        while True:
-            asked_at = self._clock()
-            drawn = await self._ledger.draw(token, self._options.budget, self._options.lease, polite)
-            if drawn.drawn:
-                send_within = self._options.lease - self._options.call_timeout
-                return _Call(_errand(token, belief), asked_at + send_within.total_seconds())
-            if self._clock() + drawn.wait.total_seconds() > ends:
-                return drawn
-            self._said(drawn)
-            # Not for all of it: a window may free a call earlier than it was told, and a pause may be ended.
-            await asyncio.sleep(min(drawn.wait.total_seconds(), 5.0))
-
-    async def _read(self, drawn: _Call) -> Answer:
-        call = Probe(drawn.claimed.kind, drawn.claimed.message_id)
-        answer = await self._api.perform(call, drawn.send_by)
-        standing = Standing(attempts=0, failing_for=timedelta(0), strikes=0)
-        settlement = _private(verdict(call, answer, standing, self._options.limits), answer)
-        await self._ledger.settle([(drawn.claimed, settlement)], self._options.budget)
-        return answer
 
     async def _repair(self, local_id: str, belief: Belief, finding: Finding, seen: str, by: By) -> State | None:
         try:
@@ -158,32 +116,6 @@ class Verification:
         else:
             found = set(await self._ledger.ids(state, MOST_IN_A_STATE))
         return sorted(local_id for local_id in found if local_id > after)
-
-
-def _private(settlement: Settlement, answer: Answer) -> Settlement:
-    """Without the pause for trouble: a wrong key or address in one person's shell must not stop the workers."""
-    if settlement.pause is None or not settlement.pause.trouble:
-        return settlement
-    return Settlement(kind="unsent" if isinstance(answer, NotSent) else "unknown", heard=settlement.heard)
-
-
-def _errand(token: str, belief: Belief) -> Claimed:
-    return Claimed(
-        local_id="",
-        token=token,
-        kind=belief.kind,
-        wish="probe",
-        text="",
-        text_digest="",
-        target="",
-        message_id=belief.message_id,
-        shown_digest="",
-        doomed=(),
-        revision=0,
-        attempts=0,
-        failing_for=timedelta(0),
-        waiting_for=timedelta(0),
-    )
 
 
 def _verified(

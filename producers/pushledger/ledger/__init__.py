@@ -22,6 +22,7 @@ from pushledger.ledger.ledger import AsyncLedger, Ledger
 from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
 from pushledger.ledger.rates import parse_rate
+from pushledger.ledger.server import ServerFacts
 
 __all__ = [
     "HIGHEST_SHARE",
@@ -57,6 +58,7 @@ __all__ = [
     "Sample",
     "SearchBy",
     "SearchPlace",
+    "ServerFacts",
     "Settled",
     "Settlement",
     "SettlementKind",

@@ -85,6 +85,11 @@ class Keys:
         """When a delivery last began, in milliseconds."""
         return f"{self.prefix}heartbeat"
 
+    @property
+    def signals(self) -> str:
+        """Sorted set of what the people on duty shall be told, by when a worker may take it."""
+        return f"{self.prefix}signals"
+
     def message(self, local_id: str) -> str:
         """Hash of one message's record."""
         return f"{self.prefix}message:{local_id}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,9 +24,10 @@ from pushledger.ledger.history import Sample
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
 from pushledger.ledger.policy import LedgerPolicy
-from pushledger.ledger.server import server_warnings
+from pushledger.ledger.server import ServerFacts, read_facts, server_warnings
 from pushledger.message import Message, State, TimelineEvent
 from pushledger.presence import Presence
+from pushledger.signals import Signal
 from pushledger.targets import Agent
 
 __all__ = ["AsyncLedger", "Ledger"]
@@ -191,6 +193,23 @@ class Ledger:
         """Whether the asker shall send a wake-up now, and how long until there is something to claim."""
         return self._connection.run(self._exchanges.wake(asker, budget))
 
+    def take_signals(
+        self,
+        wanted: int,
+        *,
+        lease: timedelta,
+        overdue_after: timedelta = timedelta(0),
+        done: Collection[str] = (),
+        held: Collection[str] = (),
+    ) -> dict[str, Signal]:
+        """Take up to ``wanted`` signals for the people on duty, by the line that names each; nobody else gets them
+        before the lease is over.
+
+        ``overdue_after``: from that age on, the oldest due message is a signal; 0: never. ``done`` and ``held`` are
+        lines that were taken before: those told leave the ledger, those still being told are kept for another lease.
+        """
+        return self._connection.run(self._exchanges.take_signals(wanted, lease, overdue_after, done, held))
+
     def refuse(self, document: str, keep: int = 10_000) -> None:
         """Keep a job that the intake had to refuse."""
         self._connection.run(self._exchanges.refuse(document, keep))
@@ -279,6 +298,18 @@ class AsyncLedger:
             return server_warnings(config)
         except LedgerUnavailable:  # it answers, as it just did, and refuses to tell
             return server_warnings({})
+
+    async def server_facts(self) -> ServerFacts:
+        """What the server is, and is set to, as far as it tells."""
+        await self.stats()
+        info: Mapping[str, object] = {}
+        config: dict[str, str] = {}
+        # It answers, as it just did; what it refuses to tell stays empty.
+        with suppress(LedgerUnavailable):
+            info = await self._connection.run(self._exchanges.server_info())
+        with suppress(LedgerUnavailable):
+            config = await self._connection.run(self._exchanges.server_config())
+        return read_facts(info, config)
 
     async def page(
         self, state: State, order: Order, limit: int, place: Place | None, wanted: Filter, within: timedelta

@@ -14,6 +14,7 @@ _LIBRARIES = {
     **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt", "repair"), (*_STORE, "operation")),
     **dict.fromkeys(("claim", "wake", "draw"), (*_STORE, "budget", "presence", "due")),
     "settle": (*_STORE, "budget", "presence"),
+    "signals": (*_STORE, "budget"),
     **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),
     **dict.fromkeys(("pause", "forget", "restore", "begin", "page", "find", "note"), _STORE),
 }

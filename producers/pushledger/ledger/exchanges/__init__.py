@@ -11,6 +11,7 @@ from pushledger.ledger.exchanges.listings import ListingExchanges
 from pushledger.ledger.exchanges.map import MapExchanges
 from pushledger.ledger.exchanges.of_account import FSYNC_TIMEOUT
 from pushledger.ledger.exchanges.pages import PageExchanges
+from pushledger.ledger.exchanges.signals import SignalExchanges
 from pushledger.ledger.exchanges.standing import StandingExchanges
 
 __all__ = ["FSYNC_TIMEOUT", "Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
@@ -26,6 +27,7 @@ class Exchanges(
     IntakeExchanges,
     ErrandExchanges,
     AuditExchanges,
+    SignalExchanges,
 ):
     """Builds the exchanges of one account; each noun has its module."""
 

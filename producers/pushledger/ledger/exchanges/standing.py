@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -85,6 +85,10 @@ class StandingExchanges(AccountExchange):
         """The account's counters since its first day."""
         command = Command(("HGETALL", self.keys.stats))
         return Exchange((command,), lambda replies: {k: int(v) for k, v in pairs(replies[0]).items()})
+
+    def server_info(self) -> Exchange[Mapping[str, object]]:
+        """What the server tells of itself."""
+        return Exchange((Command(("INFO",)),), lambda replies: cast("Mapping[str, object]", replies[0]))
 
     def server_config(self) -> Exchange[dict[str, str]]:
         """The server's settings that decide what it keeps; some servers refuse to tell them."""

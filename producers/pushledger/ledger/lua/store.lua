@@ -19,7 +19,9 @@
   errands        zset     token of a call that belongs to no message, by its lease's end
   presence, agents, paced   agents that are kept online, see presence.lua
   audit          list     what people did, newest first   history   list   a sample of the counters each minute
-  heartbeat      string   when a delivery last began ]]
+  heartbeat      string   when a delivery last began
+  signals        zset     "time kind detail" that the people on duty shall be told, by when a worker may take it
+  signalled      hash     what they were last told of the account ]]
 local PREFIX = KEYS[1]
 local PRIORITIES = { 'high', 'normal', 'low' }
 local STATES = { 'queued', 'retrying', 'held', 'failed', 'expired', 'deleted', 'delivered' }
@@ -105,6 +107,15 @@ function Store.audit(document, outcome, now)
   redis.call('LTRIM', key, 0, AUDIT_LENGTH - 1)
 end
 
+--[[ Something that the people on duty shall be told; signals.lua hands it out. Kept in bounds: when nobody takes them,
+  the newest stay. What is told of is a change, so a script that runs twice notes it once. ]]
+local SIGNALS = 1000
+function Store.signal(kind, detail, now)
+  local key = Store.key('signals')
+  redis.call('ZADD', key, now, now .. ' ' .. kind .. ' ' .. detail)
+  redis.call('ZREMRANGEBYRANK', key, 0, -SIGNALS - 1)
+end
+
 local TRANSIENT = { id = true, stored = true, was = true, events = true }
 
 local function save_fields(m)
@@ -129,6 +140,12 @@ local function kept_for(m, policy)
   if m.state == 'failed' or m.state == 'expired' then return policy.failed end
   if m.state == 'delivered' and not marked then return policy.retention end
   return nil
+end
+
+local function signal_change(m, now)
+  if m.state ~= m.was.state and (m.state == 'held' or m.state == 'failed') then
+    Store.signal(m.state, m.reason .. ' ' .. m.id, now)
+  end
 end
 
 local function save_message(m, policy, now)
@@ -185,6 +202,7 @@ function Store.save(m, policy, now)
   Lane.arrive(m, now)
   save_message(m, policy, now)
   enter_indexes(m, policy, now)
+  signal_change(m, now)
   Store.write_timeline(m, policy, now)
   if lane then Lane.leave(m, lane, policy, now) end
 end
