@@ -45,7 +45,7 @@ class Account:
     def __init__(self, client: redis.Redis, name: str, *windows: RateWindow, **policy: Any) -> None:
         self.client, self.keys, self.budget, self.now = client, Keys(name), Budget(windows), START
         self.policy = LedgerPolicy(**policy)
-        self._connection, self._numbers = Connection(client), itertools.count(1)
+        self._connection, self.numbers = Connection(client), itertools.count(1)
 
     @property
     def exchanges(self) -> Exchanges:
@@ -55,7 +55,7 @@ class Account:
         return self._connection.run(exchange)
 
     def fresh(self, name: str) -> str:
-        return f"{name}{next(self._numbers)}"
+        return f"{name}{next(self.numbers)}"
 
     def pass_time(self, duration: timedelta) -> None:
         self.now += round(duration.total_seconds() * 1000)
