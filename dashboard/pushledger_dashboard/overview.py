@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pushledger import AsyncMessages
 from pushledger.ledger import Account, Budget, Heartbeat, Sample, shown_within
 from pydantic import BaseModel, Field
 
-__all__ = ["Overview", "OverviewDocument", "throughput"]
+__all__ = ["Overview", "OverviewDocument", "Reading", "throughput"]
 
 KEPT_FOR = 0.9
+HISTORY = 241  # minutes: for the picture of the last four hours
 _SPANS = {"last_5_minutes": timedelta(minutes=5), "last_hour": timedelta(hours=1)}
 
 
@@ -57,6 +59,17 @@ class OverviewDocument(BaseModel):
     throughput: dict[str, ThroughputDocument]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the ledger says of the account at one moment."""
+
+    account: Account
+    counts: dict[str, int]
+    stats: dict[str, int]
+    heartbeat: Heartbeat
+    history: Sequence[Sample]
+
+
 class Overview:
     """Reads the overview; askers within a second share one reading."""
 
@@ -64,55 +77,53 @@ class Overview:
         self._messages = messages
         self._budget = budget
         self._read_at = -KEPT_FOR
-        self._kept: OverviewDocument | None = None
-        self._reading: asyncio.Task[OverviewDocument] | None = None
+        self._kept: Reading | None = None
+        self._under_way: asyncio.Task[Reading] | None = None
+
+    async def reading(self) -> Reading:
+        """What the ledger says, at most a second old."""
+        if self._kept is not None and time.monotonic() - self._read_at < KEPT_FOR:
+            return self._kept
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._read())
+            self._under_way.add_done_callback(self._keep)
+        # Whoever goes away must not end the reading for those who wait for it too.
+        return await asyncio.shield(self._under_way)
 
     async def document(self) -> OverviewDocument:
         """The overview, at most a second old."""
-        if self._kept is not None and time.monotonic() - self._read_at < KEPT_FOR:
-            return self._kept
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(self._keep)
-        # Whoever goes away must not end the reading for those who wait for it too.
-        return await asyncio.shield(self._reading)
+        return _overview(self._messages.settings.account, await self.reading())
 
-    def _keep(self, reading: asyncio.Task[OverviewDocument]) -> None:
-        self._reading = None
+    def _keep(self, reading: asyncio.Task[Reading]) -> None:
+        self._under_way = None
         if not reading.cancelled() and reading.exception() is None:
             self._kept, self._read_at = reading.result(), time.monotonic()
 
-    async def _read(self) -> OverviewDocument:
+    async def _read(self) -> Reading:
         account, counts, stats, heartbeat, history = await asyncio.gather(
             self._messages.account(self._budget),
             self._messages.counts(),
             self._messages.stats(),
             self._messages.heartbeat(),
-            self._messages.history(61),
+            self._messages.history(HISTORY),
         )
-        return _overview(self._messages.settings.account, account, counts, stats, heartbeat, history)
+        return Reading(account, counts, stats, heartbeat, history)
 
 
-def _overview(
-    name: str,
-    account: Account,
-    counts: dict[str, int],
-    stats: dict[str, int],
-    heartbeat: Heartbeat,
-    history: Sequence[Sample],
-) -> OverviewDocument:
+def _overview(name: str, reading: Reading) -> OverviewDocument:
+    account, stats = reading.account, reading.stats
     pause = account.pause
     return OverviewDocument(
         account=name,
         now=account.now,
-        counts=counts,
+        counts=reading.counts,
         waiting=account.waiting,
         oldest_due=account.oldest_due,
         pause=pause and PauseDocument(until=pause.until, reason=pause.reason, trouble=pause.trouble),
         calls_left=account.calls_left,
         next_call_at=account.next_call_at,
         drained_in_seconds=round(account.drained_in.total_seconds(), 3),
-        heartbeat_at=heartbeat.last,
+        heartbeat_at=reading.heartbeat.last,
         calls=stats.get("calls", 0),
         throttled=stats.get("throttled", 0),
         saved=sum(stats.get(name, 0) for name in ("folded", "unchanged", "cancelled")),
@@ -120,7 +131,7 @@ def _overview(
         throughput={
             name: found
             for name, span in _SPANS.items()
-            if (found := throughput(account.now, stats, history, span)) is not None
+            if (found := throughput(account.now, stats, reading.history, span)) is not None
         },
     )
 

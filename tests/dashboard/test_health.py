@@ -164,7 +164,7 @@ async def test_those_who_ask_at_once_share_one_reading(settings: Callable[..., D
         messages.stats = counted  # type: ignore[method-assign]
         failed = await asyncio.gather(*(overview.document() for _ in range(5)), return_exceptions=True)
         assert [type(one) for one in failed] == [LedgerUnavailable] * 5
-        asked = [asyncio.create_task(overview.document()) for _ in range(5)]
+        asked = [asyncio.create_task(overview.reading()) for _ in range(5)]
         await asyncio.sleep(0)
         asked[0].cancel()
         assert len({id(one) for one in await asyncio.gather(*asked[1:])}) == 1
