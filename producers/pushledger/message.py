@@ -79,7 +79,8 @@ class Message:
     """What the ledger knows of one local id at this moment.
 
     ``text`` and ``visitor_id`` are None once the record has shrunk after delivery (setting RETENTION).
-    ``maybe_doubled`` says that a create without known outcome was sent again, or may be visible besides.
+    ``maybe_doubled`` says that a visitor may see it more than once: a create without known outcome was sent again, or
+    may be visible besides the known copy or one of an earlier life.
     """
 
     local_id: str
@@ -126,8 +127,6 @@ def message_from_record(local_id: str, record: Mapping[str, str]) -> Message:
     """Read a message's hash, as docs/record.md lays it out."""
     target = json.loads(record["target"]) if record.get("target") else {}
     state: State = record["state"]  # type: ignore[assignment]  # written by our own scripts
-    unknown = record.get("unknown", "").split()
-    marked = bool(record.get("unknown_before") or unknown)
     return Message(
         local_id=local_id,
         state=state,
@@ -142,13 +141,19 @@ def message_from_record(local_id: str, record: Mapping[str, str]) -> Message:
         priority=record.get("priority") or "normal",
         attempts=int(record.get("attempts") or 0),
         resends=int(record.get("resent") or 0),
-        maybe_doubled=marked and (bool(record.get("message_id")) or bool(record.get("resent"))),
+        maybe_doubled=_copies_at_most(record) > 1,
         last_error=error_from_json(record.get("error")),
         next_attempt_at=moment(record.get("due")),
         accepted_at=moment(record.get("accepted_at")),
         since=moment(record.get("since")),
         waits=_waits(record),
     )
+
+
+def _copies_at_most(record: Mapping[str, str]) -> int:
+    """How many copies a visitor may see: the known one, one for each create without known outcome, one in the air."""
+    unknown = len(record.get("unknown", "").split()) + len(record.get("unknown_before", "").split())
+    return unknown + bool(record.get("message_id")) + (record.get("call") == "send")
 
 
 def _waits(record: Mapping[str, str]) -> tuple[Wait, ...]:

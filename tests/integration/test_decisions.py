@@ -1019,3 +1019,20 @@ def test_with_fsync_and_no_append_only_file_the_error_says_so(real_client: redis
     ledger = Account(real_client, account, fsync=True)
     with pytest.raises(LedgerUnavailable, match="appendonly"):
         ledger.record(create())
+
+
+def test_what_a_discarded_life_may_have_left_marks_the_next_one_whatever_becomes_of_it(make: MakeAccount) -> None:
+    """R6: two creates without known outcome, one of each life, and then a refusal: both copies may be visible."""
+    ledger = make(max_resends=1)
+    ledger.record(create())
+    ledger.settle(ledger.claim_one(), "unknown")
+    ledger.record(Delete("order:1"))
+    assert decide(ledger, "discard") == "deleted"
+    ledger.record(create(text="B"))
+    ledger.pass_time(SETTLE)
+    ledger.settle(ledger.claim_one(), "unknown")
+    ledger.record(upsert(text="refused"))
+    ledger.pass_time(SETTLE)
+    ledger.settle(ledger.claim_one(), "refused", status=400)
+    message = ledger.message()
+    assert (message.state, message.resends, message.maybe_doubled) == ("failed", 0, True)
