@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,6 +13,7 @@ import httpx
 import pytest
 from acceptance.conftest import Sandbox, Stage, Valkey, _servers
 from browser.visit import Watch
+from browser.waiting import awaited
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 from pushledger.ledger.keys import Keys
 
@@ -25,14 +25,6 @@ TOKENS = {"read": READ, "operate": OPERATE}
 _CHROMIUM_OPTIONS = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"]
 
 expect.set_options(timeout=10_000)
-
-
-def awaited(condition: Callable[[], object], seconds: float, sentence: str) -> None:
-    """Wait for what no page shows."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s: {sentence}"
-        time.sleep(0.02)
 
 
 def start_dashboard(stage: Stage, **settings: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from acceptance.conftest import Stage
-from browser.conftest import Visit, awaited
+from browser.conftest import Visit
 from browser.visit import Watch
+from browser.waiting import awaited
 
 _ADD = "html => document.querySelector('main').insertAdjacentHTML('beforeend', html)"
 
