@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import RedirectResponse
+from fastapi import FastAPI
 from pushledger import AsyncMessages
 from starlette.middleware import Middleware
-from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from pushledger_dashboard import pages
@@ -20,7 +18,7 @@ from pushledger_dashboard.desk import Desk
 from pushledger_dashboard.events import Live
 from pushledger_dashboard.guards import Guard
 from pushledger_dashboard.overview import Overview
-from pushledger_dashboard.problems import Problem, add_problem_handlers, problem_response
+from pushledger_dashboard.problems import add_problem_handlers
 from pushledger_dashboard.readiness import Readiness
 from pushledger_dashboard.routes import account, decisions, health, jobs, messages
 from pushledger_dashboard.settings import DashboardSettings
@@ -53,19 +51,8 @@ def create_app(settings: DashboardSettings, live: Live | None = None) -> FastAPI
         openapi_url="/openapi.json",
     )
     app.state.access = Access(settings)
-    add_problem_handlers(app)
-    app.add_exception_handler(Problem, _to_login)
+    add_problem_handlers(app, pages.answer_problem)
     for router in (jobs.router, messages.router, decisions.router, account.router, health.router, pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app
-
-
-async def _to_login(request: Request, error: Exception) -> Response:
-    """Who opens a page without being logged in is led to the login; everything else gets the problem itself."""
-    if not isinstance(error, Problem):
-        raise error
-    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    if error.document.status == 401 and is_page and "authorization" not in request.headers:
-        return RedirectResponse(pages.login_address(request), 303)
-    return problem_response(error)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pushledger import AsyncMessages
 from pushledger.ledger import Account, Budget, Heartbeat, Sample, shown_within
 from pydantic import BaseModel, Field
 
-__all__ = ["Overview", "OverviewDocument", "throughput"]
+__all__ = ["Overview", "OverviewDocument", "Reading", "throughput"]
 
 KEPT_FOR = 0.9
+HISTORY = 241  # minutes: for the picture of the last four hours
 _SPANS = {"last_5_minutes": timedelta(minutes=5), "last_hour": timedelta(hours=1)}
 
 
@@ -57,6 +59,17 @@ class OverviewDocument(BaseModel):
     throughput: dict[str, ThroughputDocument]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the ledger says of the account at one moment."""
+
+    account: Account
+    counts: dict[str, int]
+    stats: dict[str, int]
+    heartbeat: Heartbeat
+    history: Sequence[Sample]
+
+
 class Overview:
     """Reads the overview; askers within a second share one reading."""
 
@@ -65,47 +78,45 @@ class Overview:
         self._budget = budget
         self._lock = asyncio.Lock()
         self._read_at = -KEPT_FOR
-        self._document: OverviewDocument | None = None
+        self._reading: Reading | None = None
+
+    async def reading(self) -> Reading:
+        """What the ledger says, at most a second old."""
+        async with self._lock:
+            if self._reading is None or time.monotonic() - self._read_at >= KEPT_FOR:
+                self._reading = await self._read()
+                self._read_at = time.monotonic()
+            return self._reading
 
     async def document(self) -> OverviewDocument:
         """The overview, at most a second old."""
-        async with self._lock:
-            if self._document is None or time.monotonic() - self._read_at >= KEPT_FOR:
-                self._document = await self._read()
-                self._read_at = time.monotonic()
-            return self._document
+        return _overview(self._messages.settings.account, await self.reading())
 
-    async def _read(self) -> OverviewDocument:
+    async def _read(self) -> Reading:
         account, counts, stats, heartbeat, history = await asyncio.gather(
             self._messages.account(self._budget),
             self._messages.counts(),
             self._messages.stats(),
             self._messages.heartbeat(),
-            self._messages.history(61),
+            self._messages.history(HISTORY),
         )
-        return _overview(self._messages.settings.account, account, counts, stats, heartbeat, history)
+        return Reading(account, counts, stats, heartbeat, history)
 
 
-def _overview(
-    name: str,
-    account: Account,
-    counts: dict[str, int],
-    stats: dict[str, int],
-    heartbeat: Heartbeat,
-    history: Sequence[Sample],
-) -> OverviewDocument:
+def _overview(name: str, reading: Reading) -> OverviewDocument:
+    account, stats = reading.account, reading.stats
     pause = account.pause
     return OverviewDocument(
         account=name,
         now=account.now,
-        counts=counts,
+        counts=reading.counts,
         waiting=account.waiting,
         oldest_due=account.oldest_due,
         pause=pause and PauseDocument(until=pause.until, reason=pause.reason, trouble=pause.trouble),
         calls_left=account.calls_left,
         next_call_at=account.next_call_at,
         drained_in_seconds=round(account.drained_in.total_seconds(), 3),
-        heartbeat_at=heartbeat.last,
+        heartbeat_at=reading.heartbeat.last,
         calls=stats.get("calls", 0),
         throttled=stats.get("throttled", 0),
         saved=sum(stats.get(name, 0) for name in ("folded", "unchanged", "cancelled")),
@@ -113,7 +124,7 @@ def _overview(
         throughput={
             name: found
             for name, span in _SPANS.items()
-            if (found := throughput(account.now, stats, history, span)) is not None
+            if (found := throughput(account.now, stats, reading.history, span)) is not None
         },
     )
 

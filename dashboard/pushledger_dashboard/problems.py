@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pushledger.errors import (
@@ -73,7 +73,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What an error of the ledger means for whoever asked; None if it is a bug."""
+    """What an error means for whoever asked; None if it is a bug."""
     match error:
         case Problem():
             return error
@@ -90,6 +90,10 @@ def problem_of(error: Exception) -> Problem | None:
         case LedgerUnavailable():
             detail = "the ledger does not answer; repeat the request, a job with the same job_id"
             return Problem(503, detail, headers={"Retry-After": "2"})
+        case RequestValidationError():
+            return _of_invalid(error)
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail), headers=error.headers)
         case _:
             return None
 
@@ -108,31 +112,15 @@ def problem_response(problem: Problem) -> JSONResponse:
     return JSONResponse(content, document.status, problem.headers, media_type="application/problem+json")
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
-    problem = problem_of(error)
-    if problem is None:
-        raise error
-    return problem_response(problem)
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+def _of_invalid(error: RequestValidationError) -> Problem:
     # The values themselves are left out: they may be texts and visitors.
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [{"field": ".".join(str(part) for part in one["loc"][1:]), "rule": str(one["msg"])} for one in found]
+    errors = [
+        {"field": ".".join(str(part) for part in one["loc"][1:]), "rule": str(one["msg"])} for one in error.errors()
+    ]
     first = errors[0] if errors else {"field": "", "rule": "cannot be read"}
     problem = Problem(422, f"{first['field']}: {first['rule']}", field=first["field"], rule=first["rule"])
     problem.document.errors = errors
-    return problem_response(problem)
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, HTTPException):
-        raise error
-    return problem_response(Problem(error.status_code, str(error.detail), headers=error.headers))
-
-
-async def _bug(request: Request, error: Exception) -> JSONResponse:
-    return problem_response(Problem(500, "the dashboard failed; its log says how"))
+    return problem
 
 
 def wait_header(seconds: float) -> dict[str, str]:
@@ -140,10 +128,26 @@ def wait_header(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Let every error of the app be answered with a problem document."""
-    for kind in (Problem, InvalidJob, RefusedJob, RefusedDecision, LedgerUnavailable):
-        app.add_exception_handler(kind, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
+def add_problem_handlers(app: FastAPI, answer: Callable[[Request, Problem], Response]) -> None:
+    """Let every error of the app be answered with the problem that it means."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem is None:
+            raise error
+        return answer(request, problem)
+
+    async def bug(request: Request, error: Exception) -> Response:
+        return answer(request, Problem(500, "the dashboard failed; its log says how"))
+
+    for kind in (
+        Problem,
+        InvalidJob,
+        RefusedJob,
+        RefusedDecision,
+        LedgerUnavailable,
+        RequestValidationError,
+        HTTPException,
+    ):
+        app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, bug)

@@ -56,6 +56,7 @@ def _details(state: State, wanted: Filter) -> dict[str, str]:
         "state": state,
         "prefix": wanted.prefix,
         "reason": wanted.reason,
+        "priority": wanted.priority,
         "since": wanted.since,
         "until": wanted.until,
     }

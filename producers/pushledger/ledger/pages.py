@@ -25,11 +25,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which messages of a state: those whose id begins with ``prefix``, that came there for this ``reason``, from
-    ``since`` on, until ``until``. '' and None: any."""
+    """Which messages of a state: those whose id begins with ``prefix``, that came there for this ``reason``, of this
+    ``priority``, from ``since`` on, until ``until``. '' and None: any."""
 
     prefix: str = ""
     reason: str = ""
+    priority: str = ""
     since: datetime | None = None
     until: datetime | None = None
 

@@ -83,6 +83,7 @@ def _fields(wanted: Filter) -> tuple[str | int, ...]:
     fields = {
         "prefix": wanted.prefix,
         "reason": wanted.reason,
+        "priority": wanted.priority,
         "from": _milliseconds(wanted.since),
         "to": _milliseconds(wanted.until),
     }

@@ -55,6 +55,7 @@ local function take(id, token, lease)
       if call ~= 'send' or m.lane == '' or Lane.may_go(m, policy, now) then
         m.due = ''
         Message.claim(m, token, lease, now)
+        if m.call_resend == '1' then Store.count('sent_again') end
       end
     end
   end

@@ -4,7 +4,7 @@
           messages at most, how many to look at at most, score and id of the last one looked at ('' and '' to begin),
           what to do with them ('' for nothing, retry, resend, discard, delete), number of filter fields, filter
           fields …, policy fields …
-  Filter fields, '' for any: prefix (of the id), reason, from, to (milliseconds; when it came to the list).
+  Filter fields, '' for any: prefix (of the id), reason, priority, from, to (milliseconds; when it came to the list).
   Returns {looked at, left, last score or '' at the end, last id, refused, calls, id, id, …}; `calls` is what doing it to
   these would cost, and `refused` how many it does not fit. Reads only, so it may run twice.
   Places are of score and id, not of rank: what comes and goes between two pages neither repeats nor hides others. ]]
@@ -48,7 +48,10 @@ local function fits(id, score)
   if filter.prefix ~= '' and id:sub(1, #filter.prefix) ~= filter.prefix then return false end
   if filter.from ~= '' and tonumber(score) < tonumber(filter.from) then return false end
   if filter.to ~= '' and tonumber(score) > tonumber(filter.to) then return false end
-  return filter.reason == '' or redis.call('HGET', Store.key('message', id), 'reason') == filter.reason
+  for _, field in ipairs({ 'reason', 'priority' }) do
+    if filter[field] ~= '' and redis.call('HGET', Store.key('message', id), field) ~= filter[field] then return false end
+  end
+  return true
 end
 
 local at, size, looked, refused, calls, found = begin_at(), redis.call('ZCARD', list), 0, 0, 0, {}

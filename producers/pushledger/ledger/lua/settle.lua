@@ -34,6 +34,8 @@ local function settle_message()
     outcome.alone, outcome.pause_for = '1', ''
   end
   local accepted = m.waiting_since
+  local not_done = outcome.kind == 'unsent' or outcome.kind == 'refused'
+  if m.call_resend == '1' and not_done then Store.count('sent_again', -1) end
   Message.settle(m, outcome, policy, now)
   Store.save(m, policy, now)
   if m.state == 'delivered' and accepted ~= '' then count_shown(tonumber(now) - tonumber(accepted)) end

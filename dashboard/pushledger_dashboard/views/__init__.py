@@ -1,0 +1,1 @@
+"""What templates show: plain values made from what the ledger says, by pure functions, a module a page."""
