@@ -25,6 +25,7 @@ TOKENS = {"read": READ, "operate": OPERATE}
 _CHROMIUM_OPTIONS = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"]
 
 expect.set_options(timeout=10_000)
+both_ways = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 
 
 def start_dashboard(stage: Stage, **settings: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from acceptance.conftest import Stage
 from browser.waiting import awaited
+from pushledger import Create
 
 LATER = timedelta(hours=5)
 HOSTILE = """<script>alert("script")</script>"><img src=x onerror=alert("image")>'><svg/onload=alert("svg")>{{7*7}}"""
@@ -48,9 +49,28 @@ class Scene:
         """Not to be shown before some hours are over."""
         return self._create(local_id, "queued", not_before=datetime.now(UTC) + LATER, **options)
 
+    def many_failed(self, number: int) -> None:
+        """So many that the API refused, called ``failed:0`` and so on."""
+        self.shop.sandbox.fault("refused", methods=["POST"], text_contains="refuse this", times=number)
+        self.shop.messages.submit(
+            Create(f"failed:{one}", f"visitor-{one}", "refuse this", "agent") for one in range(number)
+        )
+        awaited(lambda: self.shop.messages.counts()["failed"] == number, 30, "the API refuses all")
+
+    def many_waiting(self, number: int) -> None:
+        """So many that are not to be shown before some hours are over, called ``waiting:0`` and so on."""
+        later = datetime.now(UTC) + LATER
+        self.shop.messages.submit(
+            Create(f"waiting:{one}", f"visitor-{one}", "wait", "agent", not_before=later) for one in range(number)
+        )
+
     def settled(self) -> None:
         """Wait until all are as wanted."""
         awaited(lambda: self._states() == self._wanted, 20, f"the worker brings {self._wanted}")
+
+    def becomes(self, local_id: str, state: str) -> None:
+        """Wait until a message comes to a state."""
+        awaited(lambda: self.shop.message(local_id).state == state, 20, f"{local_id} is {state}")
 
     def _states(self) -> dict[str, str]:
         return {local_id: self.shop.message(local_id).state for local_id in self._wanted}
