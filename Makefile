@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BROWSER_READY := $(VENV)/.browser-ready
 PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
 
-.PHONY: help demo test lint unit simulate chaos clean
+.PHONY: help demo test test-browser lint unit simulate chaos clean
 
 help:
 	@echo "make demo   a shop, a flaky API, two workers, one of them killed: under a minute, needs nothing else"
 	@echo "make test   lint, types, import contracts, and every test"
+	@echo "make test-browser   the pages in a real browser: Chromium, which is installed where that can be done"
 	@echo "make unit   the quick tests only"
 	@echo "make simulate SEEDS=20000   that many simulated histories; prints the first that breaks a promise"
 	@echo "make chaos  processes killed, frozen and cut off, the long run: about five minutes"
@@ -35,6 +37,13 @@ unit: $(READY)
 test: lint
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term
+
+$(BROWSER_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,browser]'
+	@touch $@
+
+test-browser: $(BROWSER_READY)
+	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest tests/browser
 
 SEEDS ?= 2000
 FIRST ?= 0

@@ -80,7 +80,7 @@ async def cursor_in_the_middle(client: httpx.AsyncClient) -> str:
 async def median(client: httpx.AsyncClient, method: str, path: str, values: dict[str, Any]) -> float:
     took = []
     for number in range(TIMES):
-        given = {name: f"{value}{number}" if name == "local_id" else value for name, value in values.items()}
+        given = {name: f"{value}{number}" if name in ("local_id", "id") else value for name, value in values.items()}
         begun = time.perf_counter()
         options: dict[str, Any] = {"params" if method == "GET" else "json": given}
         answer = await client.request(method, path, **options)
@@ -116,6 +116,26 @@ def questions(cursor: str) -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", "/v1/messages/delete", {"local_id": "delivered:00001"}),
         ("POST", "/v1/jobs", {"jobs": [{"verb": "upsert", "local_id": f"n{i}", **order} for i in range(100)]}),
         ("POST", "/v1/resume", {}),
+        *pages(cursor),
+    ]
+
+
+def pages(cursor: str) -> list[tuple[str, str, dict[str, Any]]]:
+    failed = {"state": "failed"}
+    return [
+        *(("GET", path, {}) for path in ("/messages", "/account", "/audit", "/bulk")),
+        ("GET", "/messages", failed),
+        ("GET", "/messages", {**failed, "cursor": cursor}),
+        ("GET", "/messages", {**failed, "reason": "gone", "priority": "high"}),
+        ("GET", "/messages", {**failed, "q": "failed:1999"}),
+        ("GET", "/messages", {"state": "retrying"}),
+        ("GET", "/messages", {"q": "nowhere"}),
+        ("GET", "/messages", {"q": "nobody", "by": "visitor_id"}),
+        ("GET", "/messages", {"q": "m199999", "by": "message_id", "state": "delivered"}),
+        ("GET", "/messages/show", {"id": "failed:00001"}),
+        ("GET", "/messages/forget", {"id": "failed:00001"}),
+        ("GET", "/bulk", {**failed, "action": "retry"}),
+        ("GET", "/bulk", {**failed, "action": "delete", "prefix": "nowhere"}),
     ]
 
 

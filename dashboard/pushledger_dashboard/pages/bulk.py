@@ -123,7 +123,6 @@ def _bulk_page(
         next_href=progress.href(selection, runs=False) if progress.cursor and not runs else "",
         cost=cost(progress, desk.settings.budget),
         consequence=ACTIONS[selection.action] if selection.action else "",
-        choices={name: ACTIONS[name] for name in FITS},
         fits=FITS,
         states=_STATES,
         reasons=REASONS,

@@ -47,7 +47,7 @@
     stopped = false;
     while (form && !stopped) {
       const body = new URLSearchParams(new FormData(form));
-      if (!(await ask(form.action, { method: "POST", body }))) return;
+      if (!(await ask(form.getAttribute("action"), { method: "POST", body }))) return;
       form = place().querySelector("form[data-more]");
       const stop = form && form.querySelector("[data-stop]");
       if (!stop) return;

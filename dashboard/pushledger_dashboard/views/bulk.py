@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from pushledger.ledger import Budget, BulkAction, BulkStep
 
@@ -12,7 +11,7 @@ from pushledger_dashboard.addresses import address
 from pushledger_dashboard.views.times import spoken
 from pushledger_dashboard.views.words import count_of
 
-__all__ = ["FITS", "Progress", "Selection", "cost", "time_for"]
+__all__ = ["FITS", "Progress", "Selection", "cost"]
 
 FITS: dict[str, tuple[str, ...]] = {
     "retry": ("failed", "expired"),
@@ -87,15 +86,13 @@ class Progress:
 
 def cost(progress: Progress, budget: Budget) -> str:
     """What it costs at the API, in words."""
-    if not progress.calls:
+    calls = progress.calls
+    if not calls:
         return "It costs no call to the API."
-    time = time_for(progress.calls, budget)
-    return f"It costs {count_of(progress.calls, 'call')} to the API" + (
-        f": {time} of the whole budget." if time else "."
-    )
-
-
-def time_for(calls: int, budget: Budget) -> str:
-    """How long the budget takes for so many calls; '' without a limit."""
-    longest = max((window.period * math.ceil(calls / window.limit) for window in budget.windows), default=timedelta(0))
-    return spoken(longest) if longest else ""
+    beyond = [window for window in budget.windows if calls > window.limit]
+    costs = f"It costs {count_of(calls, 'call')} to the API"
+    if beyond:
+        longest = max(window.period * math.ceil(calls / window.limit) for window in beyond)
+        return f"{costs}: {spoken(longest)} of the whole budget."
+    allowed = " and ".join(f"{window.limit:,} in {spoken(window.period)}" for window in budget.windows)
+    return f"{costs}, of {allowed}." if allowed else f"{costs}."

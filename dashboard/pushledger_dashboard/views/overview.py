@@ -149,7 +149,9 @@ def _late_more(reading: Reading) -> tuple[str, ...]:
     elif account.oldest_due is not None:
         more.append(f"The next is due in {spoken(account.oldest_due - account.now)}.")
     half, most = shown_after(reading.stats, 0.5), shown_after(reading.stats, 0.95)
-    if half and most:
+    if most and half == most:
+        more.append(f"So far, 95 of 100 changes were shown {most} of being accepted.")
+    elif half and most:
         more.append(f"So far, half of all changes were shown {half} of being accepted, 95 of 100 {most}.")
     return tuple(more)
 
@@ -168,11 +170,11 @@ def shown_after(stats: dict[str, int], share: float) -> str:
 
 def _doubled(reading: Reading) -> tuple[str, str]:
     again, held = max(0, reading.stats.get("sent_again", 0)), reading.counts.get("held", 0)
-    waits = f"{count_of(held, 'message is', 'messages are')} held for a person" if held else "none is held"
+    waits = f"{count_of(held, 'is', 'are')} held for a person" if held else "none is held"
     if not again:
         return f"None was doubled; {waits}.", "No create was sent again after its answer was lost."
     return (
-        f"{count_of(again, 'message')} at most {'was' if again == 1 else 'were'} shown twice; {waits}.",
+        f"At most {count_of(again, 'message')} may stand twice; {waits}.",
         "So many creates were sent again since the first day because their answer was lost; each message is marked.",
     )
 
@@ -190,9 +192,9 @@ def _tasks(
         yield Task(f"The account is paused {until}: {paused.reason}.", "/account", "Pause and resume")
     if _workers_are_silent(reading):
         last = reading.heartbeat.last
-        since = f"for {spoken(account.now - last)}" if last else "ever"
+        since = f"no worker has begun one for {spoken(account.now - last)}" if last else "no worker ever began one"
         yield Task(
-            f"Messages are due, and no worker has begun a delivery {since}: start one, or look at the broker.",
+            f"Messages are due for delivery, and {since}: start a worker, or look at the broker.",
             "/account",
             "The account",
         )

@@ -38,7 +38,7 @@ def spoken(duration: timedelta) -> str:
         return "less than a second"
     if seconds < 89.5:
         return _of(round(seconds), "second")
-    if seconds < 89.5 * 60:
+    if seconds < 59.5 * 60:
         return _of(round(seconds / 60), "minute")
     if seconds < 36 * 3600:
         hours, minutes = divmod(round(seconds / 60), 60)
