@@ -77,15 +77,19 @@ class Overview:
         self._messages = messages
         self._budget = budget
         self._lock = asyncio.Lock()
-        self._read_at = -KEPT_FOR
+        self._begun_at = self._changed_at = -KEPT_FOR
         self._reading: Reading | None = None
+
+    def changed(self) -> None:
+        """What was read before this moment is not shown any more: whoever changes something looks at it next."""
+        self._changed_at = time.monotonic()
 
     async def reading(self) -> Reading:
         """What the ledger says, at most a second old."""
         async with self._lock:
-            if self._reading is None or time.monotonic() - self._read_at >= KEPT_FOR:
-                self._reading = await self._read()
-                self._read_at = time.monotonic()
+            now = time.monotonic()
+            if self._reading is None or self._begun_at <= self._changed_at or now - self._begun_at >= KEPT_FOR:
+                self._reading, self._begun_at = await self._read(), now
             return self._reading
 
     async def document(self) -> OverviewDocument:
