@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 import redis
-from account import Account, create
+from account import START, Account, create
 from dashboard.conftest import OpenDashboard
 from pushledger.ledger import Settlement
 from pushledger.ledger.keys import Keys
@@ -63,6 +64,36 @@ def fill(client: redis.Redis, account: str) -> None:
         index = Keys(account).map if state == "delivered" else Keys(account).state(state)
         assert (client.hlen if state == "delivered" else client.zcard)(index) == size
     ledger.record(create("order:1"))
+    fill_trails(client, Keys(account))
+
+
+def fill_trails(client: redis.Redis, keys: Keys) -> None:
+    """As many as are kept of each: a day's samples, refused jobs, what people did."""
+    refused = {
+        "verb": "update",
+        "local_id": "x",
+        "error": "UnknownLocalId",
+        "field": "local_id",
+        "rule": "no live message",
+    }
+    done = {"action": "retry", "by": "anna", "why": "the key was renewed", "local_id": "order:1"}
+    names = (
+        "jobs",
+        "calls",
+        "folded",
+        "unchanged",
+        "cancelled",
+        "throttled",
+        "refused",
+        "outcome_confirmed",
+        "waiting",
+    )
+    minutes = [round(time.time() - 60 * number) for number in reversed(range(1440))]
+    samples = [f"{at}000 " + " ".join(f"{name}={at // 60}" for name in names) for at in minutes]
+    at = datetime.now(UTC).isoformat()
+    client.rpush(keys.history, *samples)
+    client.rpush(keys.refused, *[json.dumps({**refused, "at": at, "task_id": str(n)}) for n in range(10_000)])
+    client.rpush(keys.audit, *[f"{START} queued {json.dumps({**done, 'id': str(n)})}" for n in range(10_000)])
 
 
 async def cursor_in_the_middle(client: httpx.AsyncClient) -> str:

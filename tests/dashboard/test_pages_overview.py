@@ -32,7 +32,8 @@ async def test_an_empty_account_says_how_to_begin(dashboard: OpenDashboard) -> N
         assert "Nothing. No message is held or failed" in page.text
         assert "No worker has begun a delivery yet" in page.text
         assert "100 of 100 calls left" in page.text
-        assert "0 calls in the last four hours" in page.text
+        assert "No call was made in the last four hours." in page.text
+        assert "nothing waits." in page.text
 
 
 async def test_all_shown_is_said_so(dashboard: OpenDashboard, ledger: Account) -> None:

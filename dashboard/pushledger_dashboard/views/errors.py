@@ -23,7 +23,7 @@ _EXPLANATIONS = {
     404: "It may have been forgotten, or its time was over: what was deleted leaves the ledger after a while.",
 }
 _AWAY = (
-    "Redis is away, or refuses. What was accepted before is kept there and goes on when it is back.",
+    "What was accepted before is kept there, and goes on when it is back.",
     "Meanwhile nothing goes out: visitors go on seeing what they saw last. Shops get a clear error for each job, and "
     "repeat it with the same job id; workers wait and begin again by themselves.",
 )
@@ -52,7 +52,7 @@ def error_view(status: int, detail: str, is_repeatable: bool) -> ErrorView:
         )
     return ErrorView(
         title=_TITLES.get(status, "Something went wrong") if is_away or status != 503 else "Not just now",
-        detail=detail,
+        detail="Redis is away, or refuses to answer." if is_away else detail,
         explanations=explanations,
         retry_seconds=_RETRY_SECONDS if status == 503 and is_repeatable else 0,
         must_log_in=status == 401,

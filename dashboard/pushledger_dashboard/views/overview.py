@@ -123,7 +123,7 @@ def _seen(reading: Reading) -> tuple[str, str]:
     behind = waiting + sum(counts.get(state, 0) for state in ("held", "failed", "expired"))
     waits = f"{count_of(waiting, 'message')} {'waits' if waiting == 1 else 'wait'}."
     if not known:
-        return f"Nothing is on display yet; {waits}", ""
+        return f"Nothing is on display yet; {waits if waiting else 'nothing waits.'}", ""
     if not behind:
         whole = "The one message" if known == 1 else f"All {known:,} messages"
         return f"{whole} on display {'shows its' if known == 1 else 'show their'} newest text.", "Nothing waits."
