@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
 PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
 
-.PHONY: help demo test test-browser lint unit simulate chaos clean
+.PHONY: help demo test test-browser pictures lint unit simulate chaos clean
 
 help:
 	@echo "make demo   a shop, a flaky API, two workers, one of them killed: under a minute, needs nothing else"
 	@echo "make test   lint, types, import contracts, and every test"
 	@echo "make test-browser   the pages in a real browser: Chromium, which is installed where that can be done"
+	@echo "make pictures   renders the README's pictures of the pages into docs/pictures"
 	@echo "make unit   the quick tests only"
 	@echo "make simulate SEEDS=20000   that many simulated histories; prints the first that breaks a promise"
 	@echo "make chaos  processes killed, frozen and cut off, the long run: about five minutes"
@@ -43,7 +44,10 @@ $(BROWSER_READY): $(READY)
 	@touch $@
 
 test-browser: $(BROWSER_READY)
-	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest tests/browser
+	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest -n 2 tests/browser
+
+pictures: $(BROWSER_READY)
+	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest tests/browser/pictures.py
 
 SEEDS ?= 2000
 FIRST ?= 0

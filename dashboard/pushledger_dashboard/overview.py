@@ -80,6 +80,10 @@ class Overview:
         self._kept: Reading | None = None
         self._under_way: asyncio.Task[Reading] | None = None
 
+    def changed(self) -> None:
+        """What was read before this moment is not shown any more: whoever changes something looks at it next."""
+        self._kept = self._under_way = None
+
     async def reading(self) -> Reading:
         """What the ledger says, at most a second old."""
         if self._kept is not None and time.monotonic() - self._read_at < KEPT_FOR:
@@ -95,6 +99,8 @@ class Overview:
         return _overview(self._messages.settings.account, await self.reading())
 
     def _keep(self, reading: asyncio.Task[Reading]) -> None:
+        if reading is not self._under_way:  # something has changed since it began
+            return
         self._under_way = None
         if not reading.cancelled() and reading.exception() is None:
             self._kept, self._read_at = reading.result(), time.monotonic()

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 _SEVERE = ("serious", "critical")
-_OF_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"], "resultTypes": ["violations"]}
+_EVERYTHING = {"resultTypes": ["violations"]}
+_OF_COLOURS = {**_EVERYTHING, "runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 def severe_findings(page: Page) -> list[str]:
     """Every serious or critical violation: where, the rule, what it asks for.
 
-    The page is looked at as it is, and again in the other scheme of colours, by the rules that look at colours.
+    The page is looked at in light colours, and again in dark ones by the rules that look at colours.
     """
-    found = _violations(page, "light")
+    page.evaluate(AXE_SCRIPT)
+    found = _violations(page, "light", _EVERYTHING)
     page.emulate_media(color_scheme="dark")
-    found += _violations(page, "dark", options=_OF_COLOURS)
+    found += _violations(page, "dark", _OF_COLOURS)
     page.emulate_media(color_scheme="light")
     return found
 
 
-def _violations(page: Page, scheme: str, **how: Any) -> list[str]:
-    found = Axe().run(page, **how).response["violations"]
+def _violations(page: Page, scheme: str, options: dict[str, Any]) -> list[str]:
+    found = page.evaluate("async (options) => (await axe.run(options)).violations", options)
     return [f"{page.url}, {scheme}: {_told(one)}" for one in found if one["impact"] in _SEVERE]
 
 

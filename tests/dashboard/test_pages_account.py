@@ -56,6 +56,16 @@ async def test_pause_and_resume(dashboard: OpenDashboard) -> None:
         assert "Until it is resumed: by hand" in endless.text
 
 
+async def test_who_did_something_sees_it_on_the_first_page_at_once(dashboard: OpenDashboard) -> None:
+    """Although askers within a second share one reading."""
+    async with dashboard() as client:
+        assert "no pause stands" in (await look(client, "/")).text
+        paused = await press(client, (await look(client, "/account")).form("/account/pause"), reason="a move")
+        assert "a move" in (await look(client, "/")).text
+        await press(client, paused.form("/account/resume"))
+        assert "no pause stands" in (await look(client, "/")).text
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [

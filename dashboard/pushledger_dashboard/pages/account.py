@@ -58,6 +58,7 @@ async def pause(request: Request, desk: TheDesk, who: Operator) -> Response:
         await desk.messages.pause(**duration, reason=reason, by=who.name, why=why)
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
+    desk.overview.changed()
     return RedirectResponse("/account?done=paused", 303)
 
 
@@ -68,6 +69,7 @@ async def resume(request: Request, desk: TheDesk, who: Operator) -> Response:
         await desk.messages.resume(by=who.name, why=(await form_of(request)).get("why", "").strip())
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
+    desk.overview.changed()
     return RedirectResponse("/account?done=resumed", 303)
 
 
@@ -80,6 +82,7 @@ async def keep_online(request: Request, desk: TheDesk, who: Operator) -> Respons
         await desk.messages.keep_online(_agent(fields), for_=timedelta(hours=hours))
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
+    desk.overview.changed()
     return RedirectResponse("/account?done=online#agents", 303)
 
 
@@ -90,6 +93,7 @@ async def go_offline(request: Request, desk: TheDesk, who: Operator) -> Response
         await desk.messages.go_offline(_agent_of((await form_of(request)).get("agent", "")))
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
+    desk.overview.changed()
     return RedirectResponse("/account?done=offline#agents", 303)
 
 

@@ -84,6 +84,7 @@ async def run_bulk(request: Request, desk: TheDesk, who: Operator) -> RedirectRe
     numbers = {name: _number(name, fields.get(name, "")) for name in ("messages", "calls", "refused", "looked", "left")}
     progress = Progress(**numbers, cursor=fields.get("cursor", ""))
     progress = await _stepped(desk, selection, progress, who)
+    desk.overview.changed()
     return RedirectResponse(progress.href(selection, runs=True), 303)
 
 

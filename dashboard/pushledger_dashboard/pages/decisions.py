@@ -38,6 +38,7 @@ async def decide(request: Request, desk: TheDesk, who: Operator) -> Response:
         problem = problem_of(error)
         status = problem.document.status if problem else 500
         return await message_page(request, desk, who, local_id, status=status, alert=str(error))
+    desk.overview.changed()
     return RedirectResponse(_afterwards(fields.get("back", ""), action, local_id), 303)
 
 
