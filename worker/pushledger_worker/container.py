@@ -71,7 +71,7 @@ _KEY = _Secret(
 _TOKENS = _Secret(
     name="PUSHLEDGER_DASHBOARD_TOKENS",
     called="dashboard token",
-    in_demo="demo:operate:a-token-of-the-demo",
+    in_demo="demo:operate:an-open-token-of-the-demo",
     remedy="put a line like anna:operate:SECRET, the secret of 20 or more letters, into the file "
     "secrets/dashboard/tokens, or set PUSHLEDGER_DASHBOARD_TOKENS",
 )
