@@ -25,9 +25,10 @@ from rich.table import Table
 
 from pushledger_worker.audit import Copy, Wish, audit
 from pushledger_worker.embedded import embedded_valkey
+from pushledger_worker.shop import DEMO_AGENT, Event, imagine_shop, visitor_of, waiting_in
 from pushledger_worker.stack import kill, sandbox_process, stop, worker_process
 
-__all__ = ["Figures", "imagine_shop", "run_demo"]
+__all__ = ["Figures", "run_demo"]
 
 RATE = "60/4s"
 FAULTS = (
@@ -55,16 +56,6 @@ DRAIN_SECONDS_PER_ORDER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happens to an order: at which second, which status, as which version."""
-
-    at: float
-    order: str
-    status: Status
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """What the demo prints."""
 
@@ -87,28 +78,6 @@ class Figures:
     strayed: int
     seconds: float
     promises_kept: bool
-
-
-def imagine_shop(orders: int, dice: random.Random) -> list[Event]:
-    """What happens in the shop: each order moves through 3 to 5 statuses, one in ten is cancelled on the way.
-
-    One event in twenty comes again, and one in twenty comes late, after its successor.
-    """
-    seconds = max(SHOP_SECONDS_AT_LEAST, SHOP_SECONDS_PER_ORDER * orders)
-    path = [Status.RECEIVED, Status.PAID, Status.PACKED, Status.SHIPPED, Status.DELIVERED]
-    events: list[Event] = []
-    for number in range(orders):
-        steps = path[: dice.randint(3, 5)]
-        if dice.random() < 0.1:
-            steps = [*steps[: dice.randint(2, len(steps) - 1)], Status.CANCELLED]
-        times = sorted(dice.uniform(0, seconds) for _ in steps)
-        for version, (at, status) in enumerate(zip(times, steps, strict=True), start=1):
-            # A first event that came late would be an update before its create; an upsert makes that harmless.
-            late = seconds / 6 if version > 1 and dice.random() < 0.05 else 0.0
-            events.append(Event(at + late, f"{1000 + number}", status, version))
-            if dice.random() < 0.05:
-                events.append(Event(at + dice.uniform(0, 1), f"{1000 + number}", status, version))
-    return sorted(events, key=lambda event: event.at)
 
 
 def run_demo(orders: int, seed: int, as_json: bool, keep: bool) -> bool:
@@ -135,7 +104,8 @@ def run_demo(orders: int, seed: int, as_json: bool, keep: bool) -> bool:
         settings = Settings(redis_url=redis_url, settle_delay=timedelta(seconds=1))
         messages = stack.enter_context(Messages(settings))
         begun = time.monotonic()
-        events = imagine_shop(orders, random.Random(seed))  # noqa: S311  # a show, not a secret
+        day = max(SHOP_SECONDS_AT_LEAST, SHOP_SECONDS_PER_ORDER * orders)
+        events = imagine_shop(orders, day, random.Random(seed))  # noqa: S311  # a show, not a secret
         wishes = _run_shop(events, messages, workers, console)
         seconds = time.monotonic() - begun
         figures = _check_books(wishes, settings, messages, page, events, seconds)
@@ -160,7 +130,7 @@ def _worker(environment: dict[str, str], log: Path) -> Iterator[Popen[str]]:
 def _run_shop(
     events: list[Event], messages: Messages, workers: list[Popen[str]], console: Console
 ) -> dict[str, Status]:
-    shop = OrderStatus(messages, agent_id="d9nKoegKSjmCtyK78")
+    shop = OrderStatus(messages, agent_id=DEMO_AGENT)
     newest: dict[str, tuple[int, Status]] = {}
     with Progress(
         TextColumn("{task.description:<34}"),
@@ -175,8 +145,8 @@ def _run_shop(
         for number, event in enumerate(events):
             while (early := event.at - (time.monotonic() - begun)) > 0:
                 time.sleep(min(early, 0.25))
-                progress.update(settled, completed=len(newest) - min(_waiting(messages.counts()), len(newest)))
-            shop.moved(event.order, event.status, visitor_id=_visitor(event.order), version=event.version)
+                progress.update(settled, completed=len(newest) - min(waiting_in(messages), len(newest)))
+            shop.moved(event.order, event.status, visitor_id=visitor_of(event.order), version=event.version)
             newest[event.order] = max(newest.get(event.order, (0, event.status)), (event.version, event.status))
             progress.update(jobs, advance=1)
             if not killed and number >= KILL_AT * len(events):
@@ -187,18 +157,10 @@ def _run_shop(
     return {order: status for order, (_, status) in newest.items()}
 
 
-def _visitor(order: str) -> str:
-    return f"visitor-{order}"
-
-
-def _waiting(counts: dict[str, int]) -> int:
-    return counts["queued"] + counts["sending"] + counts["retrying"]
-
-
 def _drain(messages: Messages, progress: Progress, settled: TaskID, orders: int) -> None:
     ends = time.monotonic() + DRAIN_SECONDS + DRAIN_SECONDS_PER_ORDER * orders
     while time.monotonic() < ends:
-        waiting = _waiting(messages.counts())
+        waiting = waiting_in(messages)
         progress.update(settled, completed=orders - min(waiting, orders))
         if not waiting:
             return
@@ -244,7 +206,7 @@ def _wish(order: str, status: Status, message: Message | None) -> Wish:
     text = None if status is Status.CANCELLED else OrderTexts().text(status, None, {"order_number": order})
     return Wish(
         local_id=f"order:{order}",
-        visitor_id=_visitor(order),
+        visitor_id=visitor_of(order),
         text=text,
         state=message.state if message else "deleted" if text is None else "delivered",
         message_id=message.message_id if message else None,
