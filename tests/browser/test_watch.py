@@ -24,13 +24,13 @@ _ADD = "html => document.querySelector('main').insertAdjacentHTML('beforeend', h
     ],
 )
 def test_what_goes_wrong_is_noted(shop: Stage, visit: Visit, watches: list[Watch], does: str, noted: str) -> None:
-    page = visit()
+    page, watch = visit(), watches[0]
     page.goto("/")
     page.evaluate(f"() => {{ {does} }}")
 
     def is_noted() -> bool:
         page.title()  # what the browser has told meanwhile is heard while it is asked something
-        return any(note.startswith(noted) for note in watches[0].notes)
+        return any(note.startswith(noted) for note in watch.notes)
 
-    awaited(is_noted, 5, f"{noted}: {watches[0].notes}")
-    watches[0].notes.clear()
+    awaited(is_noted, 5, f"{noted}: {watch.notes}")
+    watches.clear()  # here it was meant to go wrong
