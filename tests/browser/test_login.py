@@ -58,8 +58,9 @@ def test_after_ten_wrong_tokens_even_the_right_one_waits(shop: Stage, visit: Vis
 
 
 @both_ways
-def test_who_logs_out_has_to_log_in_again(shop: Stage, visit: Visit, scripts: bool) -> None:
+def test_who_logs_out_has_to_log_in_again(shop: Stage, visit: Visit, watches: list[Watch], scripts: bool) -> None:
     page = visit(None, scripts=scripts)
+    watches[0].expect(401)  # of the page that is being left, if it listens a moment longer
     page.goto("/login")
     log_in(page, OPERATE)
     page.get_by_role("button", name="Log out").click()
