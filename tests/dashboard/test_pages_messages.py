@@ -143,7 +143,7 @@ async def test_a_message_s_page_tells_all_of_it(dashboard: OpenDashboard, ledger
         page = await look(client, "/messages/show", id="order:1")
         for words in (
             "Nobody can know whether the visitor sees it",
-            "Because the answer to its create was lost",
+            "The reason: the answer to its create was lost",
             "A person has to decide",
             "visitor-1",
             "It is not known whether it was done (502)",

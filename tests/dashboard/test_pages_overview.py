@@ -65,6 +65,18 @@ async def test_what_waits_is_counted_with_a_forecast(dashboard: OpenDashboard, l
         assert "/messages?state=queued" in page.links
 
 
+async def test_what_waits_for_its_own_time_is_not_promised_in_seconds(
+    dashboard: OpenDashboard, ledger: Account
+) -> None:
+    """A message that may go out in five hours is neither late nor shown soon."""
+    now_is_the_server_s(ledger)
+    ledger.record(create("order:1", not_before=datetime.now(UTC) + timedelta(hours=5, minutes=1)))
+    async with dashboard() as client:
+        page = await look(client, "/")
+        assert "All that is due is shown." in page.text
+        assert "The next is due in" in page.text
+
+
 async def test_what_to_do_is_named_with_a_link(dashboard: OpenDashboard, ledger: Account) -> None:
     """Held, failed, paused, a full backlog, refused jobs: each with its number, and where to go."""
     now_is_the_server_s(ledger)

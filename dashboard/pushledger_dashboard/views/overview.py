@@ -139,6 +139,8 @@ def _late(reading: Reading) -> str:
         return "Nothing waits: what was accepted is shown."
     if account.drained_in > timedelta(0):
         return f"All that waits is shown in about {spoken(account.drained_in)}."
+    if account.oldest_due is not None and account.oldest_due > account.now:
+        return "All that is due is shown."
     return "All that waits is shown within seconds."
 
 
