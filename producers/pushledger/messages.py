@@ -280,7 +280,13 @@ class Messages:
         self._wake_ups.publish(self.settings.account)
 
     def keep_online(
-        self, agent: Agent | str, *, until: datetime | None = None, for_: timedelta | None = None
+        self,
+        agent: Agent | str,
+        *,
+        until: datetime | None = None,
+        for_: timedelta | None = None,
+        by: str = "",
+        why: str = "",
     ) -> Presence:
         """Let an agent (or agent id) look online, until a time or for so long; asking again changes the time.
 
@@ -290,12 +296,12 @@ class Messages:
         """
         wanted = _agent(agent)
         _check_online(until, for_)
-        self._ledger.keep_online(wanted, until, for_)
+        self._ledger.keep_online(wanted, until, for_, By(by, why))
         return _presence_of(wanted, self._ledger.presences())
 
-    def go_offline(self, agent: Agent | str) -> bool:
+    def go_offline(self, agent: Agent | str, *, by: str = "", why: str = "") -> bool:
         """Stop keeping an agent online; whether it was. The API shows it so for some minutes after its last ping."""
-        return self._ledger.go_offline(_agent(agent))
+        return self._ledger.go_offline(_agent(agent), By(by, why))
 
     def presences(self) -> list[Presence]:
         """All agents that are kept online, and how they stand."""
@@ -572,7 +578,13 @@ class AsyncMessages:
         await self._publish()
 
     async def keep_online(
-        self, agent: Agent | str, *, until: datetime | None = None, for_: timedelta | None = None
+        self,
+        agent: Agent | str,
+        *,
+        until: datetime | None = None,
+        for_: timedelta | None = None,
+        by: str = "",
+        why: str = "",
     ) -> Presence:
         """Let an agent (or agent id) look online, until a time or for so long; asking again changes the time.
 
@@ -582,12 +594,12 @@ class AsyncMessages:
         """
         wanted = _agent(agent)
         _check_online(until, for_)
-        await self._ledger.keep_online(wanted, until, for_)
+        await self._ledger.keep_online(wanted, until, for_, By(by, why))
         return _presence_of(wanted, await self._ledger.presences())
 
-    async def go_offline(self, agent: Agent | str) -> bool:
+    async def go_offline(self, agent: Agent | str, *, by: str = "", why: str = "") -> bool:
         """Stop keeping an agent online; whether it was. The API shows it so for some minutes after its last ping."""
-        return await self._ledger.go_offline(_agent(agent))
+        return await self._ledger.go_offline(_agent(agent), By(by, why))
 
     async def presences(self) -> list[Presence]:
         """All agents that are kept online, and how they stand."""

@@ -11,7 +11,7 @@ from pushledger.jobs import parsed_time
 from pushledger.ledger import Budget
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json, print_table
-from pushledger.parameters import JSON, RATE, Decorator, duration_of, parameters, utf_8
+from pushledger.parameters import JSON, RATE, WHY, Decorator, duration_of, operator, parameters, utf_8
 from pushledger.presence import Presence
 from pushledger.targets import Agent
 
@@ -42,11 +42,14 @@ def presence() -> None:
 @click.option("--for", "for_", metavar="8h", callback=duration_of, help="For how long, or")
 @click.option("--until", metavar="TIME", callback=_until, help="until when; ISO 8601 with an offset.")
 @RATE
+@WHY
 @JSON
-def online(for_: timedelta | None, until: datetime | None, budget: Budget, as_json: bool, **agent: Any) -> None:
+def online(
+    for_: timedelta | None, until: datetime | None, budget: Budget, why: str, as_json: bool, **agent: Any
+) -> None:
     """Let an agent look online; asking again changes the time."""
     with Messages.from_env() as messages:
-        found = messages.keep_online(Agent(**agent), until=until, for_=for_)
+        found = messages.keep_online(Agent(**agent), until=until, for_=for_, by=operator(), why=why)
     if as_json:
         return print_json(found.to_json())
     click.echo(f"{cell(_name(found.agent))} is kept online until {cell(found.until)}")
@@ -61,12 +64,13 @@ def _of(budget: Budget) -> str:
 
 @presence.command()
 @_AGENT
+@WHY
 @JSON
-def offline(as_json: bool, **agent: Any) -> None:
+def offline(why: str, as_json: bool, **agent: Any) -> None:
     """Stop keeping an agent online. The API shows it so for two or three minutes after its last ping."""
     wanted = Agent(**agent)
     with Messages.from_env() as messages:
-        found = messages.go_offline(wanted)
+        found = messages.go_offline(wanted, by=operator(), why=why)
     if as_json:
         return print_json({"was_online": found})
     if not found:

@@ -9,7 +9,7 @@ import pytest
 from account import LEASE, START, Account, MakeAccount, create
 from pushledger import Messages, Settings
 from pushledger.errors import InvalidJob
-from pushledger.ledger import AccountPause, Claimed, Heard, RateWindow
+from pushledger.ledger import AccountPause, By, Claimed, Heard, RateWindow
 from pushledger.presence import Presence
 from pushledger.targets import Agent
 
@@ -316,3 +316,16 @@ def test_pings_must_end_within_a_year(valkey_url: str, account: str, bounds: dic
     settings = Settings(redis_url=valkey_url, account=account, broker_url=valkey_url)
     with Messages(settings) as messages, pytest.raises(InvalidJob, match="366 days"):
         messages.keep_online(LIZ, **bounds)
+
+
+def test_who_kept_an_agent_online_stands_in_the_audit_trail_once(ledger: Account) -> None:
+    by = By("maria", "the Christmas rush")
+    for exchange in (ledger.exchanges.keep_online(LIZ, None, HOUR, by), ledger.exchanges.go_offline(LIZ, by)):
+        ledger.run(exchange)
+        ledger.run(exchange)
+    keep_online(ledger, TOM)  # by nobody in particular
+    found = ledger.run(ledger.exchanges.audit(0, 10))
+    assert [(entry.action, entry.by, entry.why, entry.details) for entry in found] == [
+        ("go_offline", "maria", "the Christmas rush", {"agent": "a-liz"}),
+        ("keep_online", "maria", "the Christmas rush", {"agent": "a-liz"}),
+    ]

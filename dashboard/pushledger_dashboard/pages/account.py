@@ -79,7 +79,7 @@ async def keep_online(request: Request, desk: TheDesk, who: Operator) -> Respons
     fields = await form_of(request)
     try:
         hours = _whole("hours", fields.get("hours", ""), 366 * 24)
-        await desk.messages.keep_online(_agent(fields), for_=timedelta(hours=hours))
+        await desk.messages.keep_online(_agent(fields), for_=timedelta(hours=hours), by=who.name)
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
     desk.overview.changed()
@@ -90,7 +90,7 @@ async def keep_online(request: Request, desk: TheDesk, who: Operator) -> Respons
 async def go_offline(request: Request, desk: TheDesk, who: Operator) -> Response:
     """Stop keeping an agent online."""
     try:
-        await desk.messages.go_offline(_agent_of((await form_of(request)).get("agent", "")))
+        await desk.messages.go_offline(_agent_of((await form_of(request)).get("agent", "")), by=who.name)
     except InvalidJob as error:
         return await _account_page(request, desk, who, alert=str(error), status=422)
     desk.overview.changed()

@@ -147,13 +147,13 @@ class Ledger:
         """How the account stands: pause, budget, and what waits."""
         return self._connection.run(self._exchanges.account(budget))
 
-    def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None) -> None:
+    def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None, by: By = NOBODY) -> None:
         """Want an agent online, until a time or for so long; raises InvalidJob when that is over already."""
-        self._connection.run(self._exchanges.keep_online(agent, until, duration))
+        self._connection.run(self._exchanges.keep_online(agent, until, duration, by))
 
-    def go_offline(self, agent: Agent) -> bool:
+    def go_offline(self, agent: Agent, by: By = NOBODY) -> bool:
         """Stop keeping an agent online; whether it was."""
-        return self._connection.run(self._exchanges.go_offline(agent))
+        return self._connection.run(self._exchanges.go_offline(agent, by))
 
     def presences(self) -> list[Presence]:
         """All agents that are kept online."""
@@ -413,13 +413,15 @@ class AsyncLedger:
         """How the account stands: pause, budget, and what waits."""
         return await self._connection.run(self._exchanges.account(budget))
 
-    async def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None) -> None:
+    async def keep_online(
+        self, agent: Agent, until: datetime | None, duration: timedelta | None, by: By = NOBODY
+    ) -> None:
         """Want an agent online, until a time or for so long; raises InvalidJob when that is over already."""
-        await self._connection.run(self._exchanges.keep_online(agent, until, duration))
+        await self._connection.run(self._exchanges.keep_online(agent, until, duration, by))
 
-    async def go_offline(self, agent: Agent) -> bool:
+    async def go_offline(self, agent: Agent, by: By = NOBODY) -> bool:
         """Stop keeping an agent online; whether it was."""
-        return await self._connection.run(self._exchanges.go_offline(agent))
+        return await self._connection.run(self._exchanges.go_offline(agent, by))
 
     async def presences(self) -> list[Presence]:
         """All agents that are kept online."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from pushledger.errors import InvalidJob
+from pushledger.ledger.audit import NOBODY, By, audit_document
 from pushledger.ledger.deliveries import Budget, Drawn
 from pushledger.ledger.exchange import Command, Exchange, Reply
 from pushledger.ledger.exchanges.of_account import AccountExchange
@@ -23,10 +24,13 @@ class ErrandExchanges(AccountExchange):
 
     __slots__ = ()
 
-    def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None) -> Exchange[None]:
+    def keep_online(
+        self, agent: Agent, until: datetime | None, duration: timedelta | None, by: By = NOBODY
+    ) -> Exchange[None]:
         """Want an agent online, until a time or for so long. Its reader raises InvalidJob for what is over."""
         ends = "" if until is None else round(until.timestamp() * 1000)
-        call = self.call("online", agent.to_json(), ends, "" if duration is None else milliseconds(duration))
+        wait = "" if duration is None else milliseconds(duration)
+        call = self.call("online", agent.to_json(), ends, wait, _audited("keep_online", by, agent))
 
         def read(replies: Sequence[Reply]) -> None:
             if replies[0] == "":
@@ -34,9 +38,10 @@ class ErrandExchanges(AccountExchange):
 
         return self.synced(Exchange((call,), read))
 
-    def go_offline(self, agent: Agent) -> Exchange[bool]:
+    def go_offline(self, agent: Agent, by: By = NOBODY) -> Exchange[bool]:
         """Stop keeping an agent online; whether it was."""
-        return self.synced(Exchange((self.call("offline", agent.to_json()),), lambda replies: bool(replies[0])))
+        call = self.call("offline", agent.to_json(), _audited("go_offline", by, agent))
+        return self.synced(Exchange((call,), lambda replies: bool(replies[0])))
 
     def presences(self) -> Exchange[list[Presence]]:
         """All agents that are kept online."""
@@ -62,3 +67,9 @@ class ErrandExchanges(AccountExchange):
             return Drawn(bool(drawn), timedelta(milliseconds=int(wait)), reason)
 
         return self.synced(Exchange((call,), read))
+
+
+def _audited(action: str, by: By, agent: Agent) -> str:
+    # What a shop's process does by itself would push what people did out of the trail.
+    name = agent.agent_id or agent.agent_name or ""
+    return audit_document(action, by, details={"agent": name}) if by.name else ""
