@@ -107,6 +107,8 @@ async def test_agents_are_kept_online_and_let_go(dashboard: OpenDashboard) -> No
         gone = await press(client, by_mail.form("/account/offline"))
         assert "is not kept online any more" in gone.text
         assert len([form for form in gone.forms if form.action == "/account/offline"]) == 1
+        trail = (await client.get("/v1/audit")).json()["entries"]
+        assert [entry["action"] for entry in trail] == ["go_offline", "keep_online", "keep_online"]
 
 
 async def test_refused_jobs_are_listed(dashboard: OpenDashboard, ledger: Account) -> None:
