@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
@@ -26,10 +27,12 @@ __all__ = ["Api"]
 # httpx logs each URL at INFO, and an edit's URL holds the message id.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-# httpx's pool is linear in open connections (encode/httpx#3215): several small ones stay cheap.
-CONNECTIONS_PER_CLIENT = 8
+# httpx's pool is linear in open connections (encode/httpx#3215): each call in the air has a client of its own.
+ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 QUICK_TRIES = 3
 LAST_LOOK = 0.05  # seconds before a call's end: a process that wakes up after it still reads what has come meanwhile
+# The content type is asked for on every request, with a body or without ("Key concepts" of the reference).
+_HEADERS = {"accept": "application/json", "user-agent": "pushledger", "content-type": "application/json"}
 _COLLECTIONS: dict[Kind, str] = {"pushed": "pushedMessages", "agent": "messages"}
 
 
@@ -65,7 +68,6 @@ class Api:
         base_url: str,
         key: Callable[[], SecretStr],
         call_timeout: timedelta,
-        inflight: int,
         clock: Callable[[], float],
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
@@ -73,19 +75,25 @@ class Api:
         self._key = key
         self._call_timeout = call_timeout.total_seconds()
         self._clock = clock
-        connections = min(inflight, CONNECTIONS_PER_CLIENT)
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._clients = [
-            httpx.AsyncClient(
-                limits=limits,
-                timeout=self._call_timeout,
-                follow_redirects=False,
-                transport=transport() if transport else None,
-                headers={"accept": "application/json", "user-agent": "pushledger"},
-            )
-            for _ in range(-(-inflight // CONNECTIONS_PER_CLIENT))
-        ]
-        self._in_the_air = dict.fromkeys(self._clients, 0)
+        # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
+        connect = self._call_timeout / (QUICK_TRIES + 1)
+        self._timeouts = httpx.Timeout(None, connect=connect).as_dict()
+        self._make_transport = transport
+        self._tls: ssl.SSLContext | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
+
+    def _new_client(self) -> httpx.AsyncClient:
+        # One context for all: making it reads the certificates, some 20 ms.
+        self._tls = self._tls or httpx.create_ssl_context()
+        client = httpx.AsyncClient(
+            limits=ONE_CONNECTION,
+            verify=self._tls,
+            follow_redirects=False,
+            transport=self._make_transport() if self._make_transport else None,
+        )
+        self._clients.append(client)
+        return client
 
     async def perform(self, call: Call, send_by: float) -> Answer:
         """Make the call unless ``send_by`` (on the clock) has passed; never raises for what the network does.
@@ -120,9 +128,7 @@ class Api:
         request = self._request(call, phase)
         if self._clock() > send_by:
             return Dropped()
-        # Not in turn: one with hanging calls would let others wait for its connections.
-        client = min(self._clients, key=self._in_the_air.__getitem__)
-        self._in_the_air[client] += 1
+        client = self._idle.pop() if self._idle else self._new_client()
         try:
             response = await client.send(request, stream=True)
             phase.answered = _read(response, b"")
@@ -135,7 +141,7 @@ class Api:
                 return Unanswered(type(error).__name__)
             raise _NoConnection(f"{type(error).__name__}: {error}") from error
         finally:
-            self._in_the_air[client] -= 1
+            self._idle.append(client)
 
     def _request(self, call: Call, phase: _Phase) -> httpx.Request:
         body: bytes | None = None
@@ -151,12 +157,9 @@ class Api:
             case Ping(agent):
                 method, path, body = "POST", "agentOnlinePing", agent.encode()
         url = f"{self._base_url}/conversations/{path}"
-        # The content type is asked for on every request, with a body or without ("Key concepts" of the reference).
-        headers = {"api-key": self._key().get_secret_value(), "content-type": "application/json"}
-        # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
-        timeout = httpx.Timeout(None, connect=self._call_timeout / (QUICK_TRIES + 1))
-        extensions = {"trace": phase.trace, "timeout": timeout.as_dict()}
-        return self._clients[0].build_request(method, url, headers=headers, content=body, extensions=extensions)
+        headers = {**_HEADERS, "api-key": self._key().get_secret_value()}
+        extensions = {"trace": phase.trace, "timeout": self._timeouts}
+        return httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
 
     async def close(self) -> None:
         """Close all connections."""
