@@ -14,10 +14,11 @@ from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy, milliseconds
 from pushledger.ledger.scripts import Script, script
 
-__all__ = ["FSYNC_TIMEOUT", "AccountExchange"]
+__all__ = ["AT_ONCE", "FSYNC_TIMEOUT", "AccountExchange"]
 
 T = TypeVar("T")
 FSYNC_TIMEOUT = timedelta(seconds=2)
+AT_ONCE = 50  # messages in one run of a script: some two milliseconds of the server's time
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,12 @@
   docs/record.md lists the fields. R1..R14 are the rules of docs/guarantees.md. ]]
 local Message = {}
 
-local BLANK = { __index = function() return '' end }
+-- Each absent field is put here at its first reading: looked up from then on, not computed.
+local blank = setmetatable({}, { __index = function(fields, name)
+  fields[name] = ''
+  return ''
+end })
+local BLANK = { __index = blank }
 
 function Message.new(fields)
   fields.events = {}
