@@ -465,3 +465,23 @@ def test_an_answer_before_the_whole_request_was_read_is_an_answer() -> None:
         [answer] = perform(other.url, Send("pushed", "{}", "x" * 65_536))
     assert isinstance(answer, Answered)
     assert answer.status == 413
+
+
+# ---------------------------------------------------------------- through a proxy
+
+
+def test_the_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY and NO_PROXY count, as users of httpx expect."""
+    with peer(say(OK)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v3"))
+        (answer,) = perform("http://api.example.org/v3", SEND)
+    assert isinstance(answer, Answered)
+    assert proxy.requests[0].startswith(b"POST http://api.example.org/v3/conversations/pushedMessages HTTP/1.1")
+
+
+def test_a_host_that_needs_no_proxy_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(say(OK)) as direct, deaf_port() as deaf:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        (answer,) = perform(direct.url, SEND)
+    assert isinstance(answer, Answered)

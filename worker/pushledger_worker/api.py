@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from pushledger.errors import SettingsError
@@ -27,7 +28,7 @@ __all__ = ["Api"]
 # httpx logs each URL at INFO, and an edit's URL holds the message id.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-# httpx's pool is linear in open connections (encode/httpx#3215): each call in the air has a client of its own.
+# httpx's pool is linear in open connections (encode/httpx#3215): each call in the air has a pool of its own.
 ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 QUICK_TRIES = 3
 LAST_LOOK = 0.05  # seconds before a call's end: a process that wakes up after it still reads what has come meanwhile
@@ -78,22 +79,15 @@ class Api:
         # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
         connect = self._call_timeout / (QUICK_TRIES + 1)
         self._timeouts = httpx.Timeout(None, connect=connect).as_dict()
-        self._make_transport = transport
-        self._tls: ssl.SSLContext | None = None
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
+        self._make_transport = transport or _transports(base_url)
+        self._transports: list[httpx.AsyncBaseTransport] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
 
-    def _new_client(self) -> httpx.AsyncClient:
-        # One context for all: making it reads the certificates, some 20 ms.
-        self._tls = self._tls or httpx.create_ssl_context()
-        client = httpx.AsyncClient(
-            limits=ONE_CONNECTION,
-            verify=self._tls,
-            follow_redirects=False,
-            transport=self._make_transport() if self._make_transport else None,
-        )
-        self._clients.append(client)
-        return client
+    def _free_transport(self) -> httpx.AsyncBaseTransport:
+        if self._idle:
+            return self._idle.pop()
+        self._transports.append(self._make_transport())
+        return self._transports[-1]
 
     async def perform(self, call: Call, send_by: float) -> Answer:
         """Make the call unless ``send_by`` (on the clock) has passed; never raises for what the network does.
@@ -128,12 +122,12 @@ class Api:
         request = self._request(call, phase)
         if self._clock() > send_by:
             return Dropped()
-        client = self._idle.pop() if self._idle else self._new_client()
+        transport = self._free_transport()
         try:
-            response = await client.send(request, stream=True)
-            phase.answered = _read(response, b"")
+            response = await transport.handle_async_request(request)
+            phase.answered = _read(response)
             async with aclosing(response):
-                return _read(response, await response.aread())
+                return replace(phase.answered, body=_read_body(await response.aread()))
         except Exception as error:  # of whatever type: the phase decides, not the name (R10)
             if phase.answered:
                 return phase.answered
@@ -141,7 +135,7 @@ class Api:
                 return Unanswered(type(error).__name__)
             raise _NoConnection(f"{type(error).__name__}: {error}") from error
         finally:
-            self._idle.append(client)
+            self._idle.append(transport)
 
     def _request(self, call: Call, phase: _Phase) -> httpx.Request:
         body: bytes | None = None
@@ -163,8 +157,8 @@ class Api:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,6 +167,18 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _transports(base_url: str) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Makes transports to the API, through the proxy that the environment names for it (HTTPS_PROXY, NO_PROXY …).
+
+    Without a client before them: what it adds (cookies, redirects, authentication) is not wanted, and costs as much as
+    the request itself.
+    """
+    parts, proxies = urlsplit(base_url), getproxies()
+    proxy = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+    tls = httpx.create_ssl_context()  # one for all: making it reads the certificates, some 20 ms
+    return lambda: httpx.AsyncHTTPTransport(verify=tls, limits=ONE_CONNECTION, proxy=proxy)
 
 
 @asynccontextmanager
@@ -197,11 +203,14 @@ def _json(body: dict[str, str]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _read(response: httpx.Response, content: bytes) -> Answered:
+def _read(response: httpx.Response) -> Answered:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answered(response.status_code, headers, {}, "html" in headers.get("content-type", ""))
+
+
+def _read_body(content: bytes) -> dict[str, object]:
     try:
         parsed: object = json.loads(content) if content else {}
     except (ValueError, RecursionError):  # error bodies of proxies are HTML, or anything else
         parsed = {}
-    body = {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answered(response.status_code, headers, body, "html" in headers.get("content-type", ""))
+    return {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}
