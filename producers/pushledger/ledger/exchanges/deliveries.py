@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain, starmap
 from typing import Literal, cast
@@ -10,7 +10,7 @@ from typing import Literal, cast
 from pushledger.jobs import Kind
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
 from pushledger.ledger.exchange import Argument, Exchange, Reply, ScriptCall
-from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange
+from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange, named
 from pushledger.ledger.exchanges.replies import items
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import error_to_json
@@ -71,9 +71,8 @@ class DeliveryExchanges(AccountExchange):
         return Exchange((self.call("begin"),), lambda _: None)
 
 
-def _settlement(claimed: Claimed, settlement: Settlement) -> Iterator[Argument]:
-    fields = _settlement_fields(claimed, settlement)
-    return chain((claimed.local_id, claimed.token, 2 * len(fields)), chain.from_iterable(fields.items()))
+def _settlement(claimed: Claimed, settlement: Settlement) -> tuple[Argument, ...]:
+    return (claimed.local_id, claimed.token, *named(_settlement_fields(claimed, settlement)))
 
 
 def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Argument]:
@@ -86,9 +85,9 @@ def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Ar
         "status": "" if settlement.status is None else settlement.status,
         "error": "" if settlement.error is None else error_to_json(settlement.error),
         "summary": _summary(settlement),
-        "retry_in": milliseconds(settlement.retry_in),
-        "attempt": int(settlement.counts),
-        "give_up": int(settlement.give_up),
+        "retry_in": milliseconds(settlement.retry_in) or "",
+        "attempt": "" if settlement.counts else 0,
+        "give_up": 1 if settlement.give_up else "",
         "pause_for": "" if pause is None else milliseconds(pause.duration),
         "pause_reason": "" if pause is None else pause.reason,
         "trouble": "" if pause is None else int(pause.trouble),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -24,7 +24,7 @@ from pushledger.ledger.audit import NOBODY, By, audit_document
 from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
-from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange
+from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange, named
 from pushledger.ledger.exchanges.replies import items
 from pushledger.ledger.pages import BulkAction
 from pushledger.ledger.policy import milliseconds
@@ -161,9 +161,9 @@ def _action_fields(action: BulkAction, local_id: str, by: By) -> dict[str, Argum
     return _by_fields(action, local_id, by, audited=False)
 
 
-def _arguments(operation: _Operation) -> Iterator[Argument]:
+def _arguments(operation: _Operation) -> tuple[Argument, ...]:
     local_id, job_id, fields = operation
-    return chain((local_id, job_id, 2 * len(fields)), chain.from_iterable(fields.items()))
+    return (local_id, job_id, *named(fields))
 
 
 def _flat(replies: Sequence[Reply]) -> list[Reply]:

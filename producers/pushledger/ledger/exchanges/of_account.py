@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import TypeVar
 
 from pushledger.errors import LedgerUnavailable
@@ -14,11 +15,17 @@ from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy, milliseconds
 from pushledger.ledger.scripts import Script, script
 
-__all__ = ["AT_ONCE", "FSYNC_TIMEOUT", "AccountExchange"]
+__all__ = ["AT_ONCE", "FSYNC_TIMEOUT", "AccountExchange", "named"]
 
 T = TypeVar("T")
 FSYNC_TIMEOUT = timedelta(seconds=2)
 AT_ONCE = 50  # messages in one run of a script: some two milliseconds of the server's time
+
+
+def named(fields: Mapping[str, Argument]) -> tuple[Argument, ...]:
+    """Their number, then name, value, name, value …; the scripts read '' for what is left out."""
+    present = tuple(chain.from_iterable(field for field in fields.items() if field[1] != ""))
+    return (len(present), *present)
 
 
 @dataclass(frozen=True, slots=True)

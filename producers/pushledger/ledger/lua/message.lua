@@ -12,6 +12,8 @@ local blank = setmetatable({}, { __index = function(fields, name)
 end })
 local BLANK = { __index = blank }
 
+function Message.blank() return setmetatable({}, BLANK) end
+
 function Message.new(fields)
   fields.events = {}
   return setmetatable(fields, BLANK)

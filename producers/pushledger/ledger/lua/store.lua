@@ -44,9 +44,9 @@ function Store.table(flat)
   return fields
 end
 
--- The names and values that stand in ARGV from one place to another.
+-- The names and values that stand in ARGV from one place to another; what is left out reads ''.
 function Store.arguments(from, to)
-  local fields = {}
+  local fields = Message.blank()
   for i = from, to, 2 do fields[ARGV[i]] = ARGV[i + 1] end
   return fields
 end
