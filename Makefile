@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
+BENCH_READY := $(VENV)/.bench-ready
 PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
 
-.PHONY: help demo test test-browser pictures lint unit simulate chaos clean
+.PHONY: help demo test test-browser pictures lint unit simulate chaos bench clean
 
 help:
 	@echo "make demo   a shop, a flaky API, two workers, one of them killed: under a minute, needs nothing else"
@@ -16,6 +17,7 @@ help:
 	@echo "make unit   the quick tests only"
 	@echo "make simulate SEEDS=20000   that many simulated histories; prints the first that breaks a promise"
 	@echo "make chaos  processes killed, frozen and cut off, the long run: about five minutes"
+	@echo "make bench  what it costs, beside two Celery recipes; writes benchmarks/results (BENCH=--quick for less)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pushledger needs Python 3.11 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }
@@ -56,6 +58,13 @@ simulate: $(READY)
 
 chaos: $(READY)
 	PUSHLEDGER_TEST_CHAOS=full $(BIN)/python -m pytest tests/chaos
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	@touch $@
+
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
