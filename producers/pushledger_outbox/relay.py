@@ -39,6 +39,11 @@ _FULL_WAIT = timedelta(seconds=10)
 _PRUNE_EVERY = 600.0
 
 
+def _seconds() -> float:
+    # Goes on while the machine sleeps, where the system has such a clock: a lease does not sleep either.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 @dataclass(slots=True)
 class Step:
     """What came of one step: rows taken, and which of them are done, were refused, or wait again."""
@@ -59,8 +64,10 @@ class Relay:
         messages: Messages,
         settings: OutboxSettings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = _seconds,
     ) -> None:
-        self._store, self._messages, self._settings, self._clock = store, messages, settings, clock
+        self._store, self._messages, self._settings = store, messages, settings
+        self._clock, self._seconds = clock, seconds
         self._remembered = min(settings.tombstone_for, settings.keep_failed_for)
         self._token = ""
 
@@ -69,9 +76,9 @@ class Relay:
         failures, pruned = 0, -_PRUNE_EVERY
         while not stop.is_set():
             try:
-                if time.monotonic() - pruned >= _PRUNE_EVERY:
+                if self._seconds() - pruned >= _PRUNE_EVERY:
                     self._prune()
-                    pruned = time.monotonic()
+                    pruned = self._seconds()
                 idle = not self.step().taken
             except (LedgerUnavailable, StoreUnavailable) as error:
                 failures += 1
@@ -86,7 +93,7 @@ class Relay:
 
     def step(self) -> Step:
         """Take what is free and hand it over, once. Raises LedgerUnavailable and StoreUnavailable."""
-        began, now = time.monotonic(), self._clock()
+        began, now = self._seconds(), self._clock()
         self._token = secrets.token_hex(16)
         lease = self._settings.outbox_lease
         until = milliseconds(now + lease)
@@ -97,7 +104,7 @@ class Relay:
             held = self._hand_over(chosen)
             going = [(row, job) for row, job, _ in chosen if row.id in held]
             # Half the lease is left for the ledger's answer: whoever comes later leaves the rows to another relay.
-            if time.monotonic() - began < lease.total_seconds() / 2:
+            if self._seconds() - began < lease.total_seconds() / 2:
                 self._submit(going, step)
             self._store.settle(self._token, step.done, step.refused, milliseconds(self._clock()))
             self._release(self._clock() + _FULL_WAIT if step.waits else self._clock())
