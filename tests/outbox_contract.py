@@ -22,6 +22,7 @@ class OpenedStore:
     store: Store
     insert: Callable[..., None]  # insert(*jobs, account=…), committed
     insert_and_roll_back: Callable[..., None]
+    leave_thread: Callable[[], None] = lambda: None  # what a framework wants done at the end of each thread
 
     def locals_of(self, token: str, now: int = NOW, until: int = LATER, limit: int = ALL) -> list[str]:
         return [row.local_id for row in self.store.take(token, now, until, limit)]
@@ -155,6 +156,8 @@ class StoreContract:
                     taken.extend(found)
             except BaseException as error:  # a thread's failure is the test's
                 failed.append(error)
+            finally:
+                opened.leave_thread()
 
         threads = [threading.Thread(target=take, args=(f"relay-{number}",)) for number in range(relays)]
         for thread in threads:

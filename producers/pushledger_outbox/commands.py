@@ -19,7 +19,7 @@ from pushledger_outbox.relay import Relay
 from pushledger_outbox.rows import Row
 from pushledger_outbox.settings import OutboxSettings
 from pushledger_outbox.store import Store
-from pushledger_outbox.stores import open_outbox
+from pushledger_outbox.stores import Opener, open_outbox
 
 __all__ = ["outbox"]
 
@@ -33,13 +33,15 @@ def outbox() -> None:
     """Hand jobs to the ledger that a shop committed with its own data.
 
     The rows are in the database that PUSHLEDGER_OUTBOX_URL names, or in that of a Django project: there it is
-    `python manage.py pushledger outbox …`.
+    `python manage.py pushledger_outbox …`.
     """
 
 
 @contextmanager
 def _opened() -> Iterator[tuple[OutboxSettings, Store]]:
-    settings, store = open_outbox()
+    # A framework's own command line hands in how its outbox is opened.
+    opener: Opener = click.get_current_context().obj or open_outbox
+    settings, store = opener()
     try:
         yield settings, store
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from typing import TypeAlias
 
 from pushledger.errors import SettingsError
 from pushledger.extras import lacks_extra, remedy
@@ -15,7 +16,9 @@ from pushledger.extras import lacks_extra, remedy
 from pushledger_outbox.settings import OutboxSettings
 from pushledger_outbox.store import Store
 
-__all__ = ["open_outbox"]
+__all__ = ["Opener", "open_outbox"]
+
+Opener: TypeAlias = Callable[[], tuple[OutboxSettings, Store]]
 
 _GROUP = "pushledger.outboxes"
 
@@ -25,12 +28,12 @@ def open_outbox() -> tuple[OutboxSettings, Store]:
     name = _wanted()
     (part,) = entry_points(group=_GROUP, name=name)
     try:
-        opened: Callable[[], tuple[OutboxSettings, Store]] = part.load()
+        opener: Opener = part.load()
     except ModuleNotFoundError as error:
         if lacks_extra(part, error):
             raise SettingsError(f"the outbox of {name} {remedy(part)}") from None
         raise
-    return opened()
+    return opener()
 
 
 def _wanted() -> str:
@@ -40,5 +43,5 @@ def _wanted() -> str:
         return "django"
     raise SettingsError(
         "PUSHLEDGER_OUTBOX_URL: must name the shop's database, like postgresql+psycopg://user@host/shop; "
-        "in a Django project, run `python manage.py pushledger outbox …` instead"
+        "in a Django project, run `python manage.py pushledger_outbox …` instead"
     )
