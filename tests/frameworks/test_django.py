@@ -230,7 +230,7 @@ def test_the_command_of_manage_py_does_what_the_verb_does(project: Project, caps
 def browser(project: Project) -> Client:
     from django.contrib.auth.models import User
 
-    User.objects.create_superuser("operator", password="a password")
+    User.objects.create_superuser("operator", "", "a password")
     client = Client()
     assert client.login(username="operator", password="a password")
     return client

@@ -9,8 +9,8 @@ class Migration(migrations.Migration):
     """The table, and the index by which the oldest row of a message is found."""
 
     initial = True
-    dependencies = ()
-    operations = (
+    dependencies = []
+    operations = [
         migrations.CreateModel(
             name="OutboxRow",
             fields=[
@@ -35,4 +35,4 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["account", "local_id", "id"], name="pushledger_outbox_order")],
             },
         ),
-    )
+    ]
