@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -41,7 +41,7 @@ def run(stage: Stage, folder: Path, *arguments: str, **settings: str) -> str:
 
 def test_the_shop_with_sqlalchemy(stage: Stage, tmp_path: Path, wait_until: WaitUntil) -> None:
     folder = copied("sqlalchemy_shop", tmp_path)
-    outbox = {"OUTBOX_URL": f"sqlite:///{folder}/shop.db"}
+    outbox: dict[str, Any] = {"OUTBOX_URL": f"sqlite:///{folder}/shop.db"}
     # The rows of the example are those of the default account.
     stage.worker(ACCOUNT="default")
     run(stage, folder, "shop.py", "receive", "1042", "visitor-77", **outbox)
