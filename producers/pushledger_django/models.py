@@ -26,12 +26,15 @@ class OutboxRow(models.Model):
     error = models.TextField()
 
     class Meta:
-        """One index: by it the oldest row of a message is found."""
+        """Two indexes: by one the oldest row of a message is found, by the other the oldest of all."""
 
         db_table = TABLE
         verbose_name = "row of the outbox"
         verbose_name_plural = "outbox"
-        indexes = (models.Index(fields=["account", "local_id", "id"], name="pushledger_outbox_order"),)
+        indexes = (
+            models.Index(fields=["account", "local_id", "id"], name="pushledger_outbox_order"),
+            models.Index(fields=["account", "id"], name="pushledger_outbox_oldest"),
+        )
 
     def __str__(self) -> str:
         return f"{self.verb} of {self.local_id}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import django
 from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections, router, transaction
-from django.db.models import Exists, Min, OuterRef, QuerySet
+from django.db.models import Min, OuterRef, QuerySet, Subquery
 from pushledger.errors import SettingsError
 from pushledger_outbox.rows import Row
 from pushledger_outbox.settings import OutboxSettings
@@ -55,8 +55,10 @@ class DjangoStore:
             return _read(self._rows.filter(taken_by=token, id__in=ids))
 
     def _heads(self, now: int) -> QuerySet[OutboxRow]:
-        older = self._rows.filter(local_id=OuterRef("local_id"), id__lt=OuterRef("id"), refused_at=None)
-        return self._rows.filter(~Exists(older), refused_at=None, free_at__lte=now).order_by("id")
+        # Not "none is older": PostgreSQL makes a join of the whole table of that, however few rows are wanted.
+        waiting = self._rows.filter(local_id=OuterRef("local_id"), refused_at=None)
+        oldest = waiting.order_by().values("local_id").annotate(oldest=Min("id")).values("oldest")
+        return self._rows.filter(id=Subquery(oldest), refused_at=None, free_at__lte=now).order_by("id")
 
     def hand_over(self, token: str, revisions: Mapping[int, int], now: int) -> set[int]:
         """See Store.hand_over."""

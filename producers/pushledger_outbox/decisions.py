@@ -43,9 +43,10 @@ def decide(row: Row, job: Job, message: Message | None, age: timedelta, remember
         return "unsure"
     if message.revision == row.revision:
         return "submit"
-    if job.version is None or (message.version or 0) >= int(version_number(job.version)):
+    if job.version is None:
         return "settled"
-    return "submit"
+    is_older = message.version is None or message.version < int(version_number(job.version))
+    return "submit" if is_older else "settled"
 
 
 def wait_after(failures: int) -> timedelta:

@@ -40,6 +40,7 @@ OUTBOX = Table(
     Column("refused_at", BigInteger),
     Column("error", Text, nullable=False),
     Index("pushledger_outbox_order", "account", "local_id", "id"),
+    Index("pushledger_outbox_oldest", "account", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -11,7 +11,7 @@ from pushledger.errors import SettingsError
 from pushledger_outbox.rows import Row
 from pushledger_outbox.settings import OutboxSettings
 from pushledger_outbox.store import Standing, Store, StoreUnavailable
-from sqlalchemy import Connection, Engine, Select, create_engine, delete, exists, func, select, update
+from sqlalchemy import Connection, Engine, Select, create_engine, delete, func, select, update
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -43,11 +43,12 @@ class SqlAlchemyStore:
             return _rows(connection, select(*_COLUMNS).where(_T.taken_by == token, _T.id.in_(ids)))
 
     def _heads(self, now: int, limit: int) -> Select[int]:
-        older = OUTBOX.alias()
-        same = (older.c.account == _T.account) & (older.c.local_id == _T.local_id)
-        has_older = exists().where(same, older.c.id < _T.id, older.c.refused_at.is_(None))
+        # Not "none is older": PostgreSQL makes a join of the whole table of that, however few rows are wanted.
+        other = OUTBOX.alias()
+        waits = (other.c.account == _T.account) & (other.c.local_id == _T.local_id) & other.c.refused_at.is_(None)
+        oldest = select(func.min(other.c.id)).where(waits).scalar_subquery()
         free = select(_T.id).where(_T.account == self._account, _T.refused_at.is_(None), _T.free_at <= now)
-        return free.where(~has_older).order_by(_T.id).limit(limit).with_for_update(of=OUTBOX, skip_locked=True)
+        return free.where(_T.id == oldest).order_by(_T.id).limit(limit).with_for_update(of=OUTBOX, skip_locked=True)
 
     def hand_over(self, token: str, revisions: Mapping[int, int], now: int) -> set[int]:
         """See Store.hand_over."""

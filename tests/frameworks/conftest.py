@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import django
@@ -15,7 +13,6 @@ from django.conf import settings
 @pytest.fixture(scope="session")
 def django_project(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Django, set up once: it cannot be set up twice in a process."""
-    sys.path.insert(0, str(Path(__file__).parent))
     file = tmp_path_factory.mktemp("django") / "shop.db"
     settings.configure(
         SECRET_KEY="a key of the tests",
@@ -42,7 +39,7 @@ def django_project(tmp_path_factory: pytest.TempPathFactory) -> None:
                 },
             }
         ],
-        ROOT_URLCONF="shop_project",
+        ROOT_URLCONF="frameworks.shop_project",
         ALLOWED_HOSTS=["testserver"],
         USE_TZ=True,
     )

@@ -44,6 +44,8 @@ def message(revision: int, version: int | None = None) -> Message:
         (3, 7, message(4, 8), HOUR, "settled"),
         (3, 7, message(4, 6), HOUR, "submit"),
         (3, 7, message(4, None), HOUR, "submit"),
+        (3, 0, message(4, None), HOUR, "submit"),
+        (3, 0, message(4, 0), HOUR, "settled"),
         (3, datetime(2027, 1, 1, tzinfo=UTC), message(4, 1_798_761_600_000_000), HOUR, "settled"),
         (3, datetime(2027, 1, 1, tzinfo=UTC), message(4, 1_798_761_599_999_999), HOUR, "submit"),
         # Forgotten, while the ledger still knows the job's id; and after that.

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """The table, and the index by which the oldest row of a message is found."""
+    """The table, and the indexes by which the oldest rows are found."""
 
     initial = True
     dependencies = []
@@ -32,7 +32,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "row of the outbox",
                 "verbose_name_plural": "outbox",
                 "db_table": "pushledger_outbox",
-                "indexes": [models.Index(fields=["account", "local_id", "id"], name="pushledger_outbox_order")],
+                "indexes": [
+                    models.Index(fields=["account", "local_id", "id"], name="pushledger_outbox_order"),
+                    models.Index(fields=["account", "id"], name="pushledger_outbox_oldest"),
+                ],
             },
         ),
     ]
