@@ -16,11 +16,13 @@ from pushledger.extras import lacks_extra, remedy
 from pushledger_outbox.settings import OutboxSettings
 from pushledger_outbox.store import Store
 
-__all__ = ["Opener", "open_outbox"]
+__all__ = ["PLACES", "Opener", "open_outbox"]
 
 Opener: TypeAlias = Callable[[], tuple[OutboxSettings, Store]]
 
 _GROUP = "pushledger.outboxes"
+# The variables that say which database it is; the first one that is set.
+PLACES = {"PUSHLEDGER_OUTBOX_URL": "sqlalchemy", "DJANGO_SETTINGS_MODULE": "django"}
 
 
 def open_outbox() -> tuple[OutboxSettings, Store]:
@@ -37,10 +39,9 @@ def open_outbox() -> tuple[OutboxSettings, Store]:
 
 
 def _wanted() -> str:
-    if os.environ.get("PUSHLEDGER_OUTBOX_URL"):
-        return "sqlalchemy"
-    if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return "django"
+    for variable, name in PLACES.items():
+        if os.environ.get(variable):
+            return name
     raise SettingsError(
         "PUSHLEDGER_OUTBOX_URL: must name the shop's database, like postgresql+psycopg://user@host/shop; "
         "in a Django project, run `python manage.py pushledger_outbox …` instead"

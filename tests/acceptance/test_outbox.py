@@ -49,6 +49,9 @@ def test_redis_may_be_down_at_the_commit(stage: Stage, shop: OutboxShop, wait_un
     assert stage.sandbox.seen_by("visitor-2") == []
     assert [one["text"] for one in stage.sandbox.stored()] == ["Shipped"]
 
+    checked = json.loads(stage.run("check", "--wait", "100ms", "--json", OUTBOX_URL=shop.url).stdout)["checks"]
+    (found,) = [one for one in checked if one["name"] == "outbox"]
+    assert (found["outcome"], found["sentence"].partition(":")[0]) == ("warning", "0 rows wait, 1 were refused")
     status = stage.run("outbox", "status", "--json", OUTBOX_URL=shop.url)
     (row,) = json.loads(status.stdout)["rows"]
     assert (row["local_id"], row["verb"]) == ("order:404", "update")

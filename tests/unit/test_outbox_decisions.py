@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pushledger import InvalidJob, Job, Message, SettingsError, Update, Upsert
 from pushledger.jobs import job_from_json, job_to_json
-from pushledger_outbox import OutboxSettings, Row, new_row
+from pushledger_outbox import OutboxSettings, Row, Standing, new_row
+from pushledger_outbox.checks import read_standing
 from pushledger_outbox.decisions import Decision, decide, wait_after
 
 WEEK, HOUR, MINUTE = timedelta(days=7), timedelta(hours=1), timedelta(minutes=1)
@@ -67,6 +68,20 @@ def test_a_ledger_that_remembers_nothing_still_remembers_jobs() -> None:
     assert decide(row(0), job, None, MINUTE, remembered=timedelta(0)) == "submit"
     assert decide(row(0), job, None, HOUR, remembered=timedelta(0)) == "unsure"
     assert decide(row(3), job, message(3), MINUTE, remembered=timedelta(0)) == "submit"
+
+
+@pytest.mark.parametrize(
+    ("standing", "outcome", "said"),
+    [
+        (Standing(0, None, 0), "ok", "0 rows wait"),
+        (Standing(2, 60_000, 0), "ok", "2 rows wait, the oldest for 0:04:00"),
+        (Standing(0, None, 3), "warning", "0 rows wait, 3 were refused: "),
+        (Standing(2, 0, 3), "failed", "2 rows wait, the oldest for 0:05:00: does a relay run?"),
+    ],
+)
+def test_rows_that_wait_too_long_or_were_refused_are_trouble(standing: Standing, outcome: str, said: str) -> None:
+    found = read_standing(standing, datetime.fromtimestamp(300.001, UTC))
+    assert (found.outcome, found.sentence[: len(said)]) == (outcome, said)
 
 
 def test_waits_grow_to_half_a_minute() -> None:
