@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
 BENCH_READY := $(VENV)/.bench-ready
-PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
+PACKAGES := producers/pushledger producers/pushledger_django producers/pushledger_fastapi producers/pushledger_outbox producers/pushledger_sqlalchemy worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox benchmarks
 
 .PHONY: help demo test test-browser pictures lint unit simulate chaos bench clean
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pushledger.ledger import RateWindow
 from pushledger.settings import Settings
 from pushledger_dashboard.settings import DashboardSettings
+from pushledger_django.settings import DjangoSettings
+from pushledger_outbox.settings import OutboxSettings
 from pushledger_worker.settings import WorkerSettings
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -14,12 +16,15 @@ from pydantic.fields import FieldInfo
 HEAD = """# Settings
 
 Every setting is an environment variable; in Python the same names, in lower case and without the prefix, are
-arguments of `Settings` (a shop), `WorkerSettings` (a worker) and `DashboardSettings` (the dashboard). Durations are
-written `500ms`, `30s`, `10m`, `2h` or `7d`. What all processes of an account must agree on stands first. This page is
-printed by `python docs/settings_table.py`, and a test keeps it true.
+arguments of `Settings` (a shop), `WorkerSettings` (a worker) and `DashboardSettings` (the dashboard); in Django, in
+upper case, keys of `PUSHLEDGER`. Durations are written `500ms`, `30s`, `10m`, `2h` or `7d`. What all processes of an
+account must agree on stands first. This page is printed by `python docs/settings_table.py`, and a test keeps it true.
 """
 
 _DASHBOARD = """It reads `PUSHLEDGER_RATE` and `PUSHLEDGER_HIGH_PRIORITY_SHARE` too: give it what the workers have.
+"""
+
+_DJANGO = """A project has all the settings of the outbox, and `PUSHLEDGER_DASHBOARD_URL`, to which its admin links.
 """
 
 
@@ -67,10 +72,15 @@ def page() -> str:
     shared = Settings.model_fields
     own = {name: field for name, field in WorkerSettings.model_fields.items() if name not in shared}
     dashboard = {n: field for n, field in DashboardSettings.model_fields.items() if n not in shared and n not in own}
+    outbox = {name: field for name, field in OutboxSettings.model_fields.items() if name not in shared}
+    taken = {*shared, *dashboard, *outbox}
+    project = {name: field for name, field in DjangoSettings.model_fields.items() if name not in taken}
     parts = [
         *(HEAD, "## Shops, workers and the dashboard alike\n", *rows(shared)),
         *("\n## Workers\n", *rows(own)),
         *("\n## The dashboard\n", _DASHBOARD, *rows(dashboard)),
+        *("\n## The outbox and its relay\n", *rows(outbox)),
+        *("\n## Django\n", _DJANGO, *rows(project)),
     ]
     return "\n".join(parts) + "\n"
 

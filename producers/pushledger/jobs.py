@@ -9,7 +9,19 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from pushledger.errors import InvalidJob
 from pushledger.targets import Kind, Sender, check_id, check_kind, check_sender, length, target_json
 
-__all__ = ["Adoption", "Create", "Delete", "Job", "Kind", "Priority", "Update", "Upsert", "Verb", "job_from_json"]
+__all__ = [
+    "Adoption",
+    "Create",
+    "Delete",
+    "Job",
+    "Kind",
+    "Priority",
+    "Update",
+    "Upsert",
+    "Verb",
+    "job_from_json",
+    "job_to_json",
+]
 
 Priority: TypeAlias = Literal["high", "normal", "low"]
 Verb: TypeAlias = Literal["create", "update", "upsert", "delete"]
@@ -184,6 +196,16 @@ def job_from_json(verb: str, values: dict[str, Any]) -> Job:
         if missing:
             raise InvalidJob(missing[0], f"{verb} needs it") from error
         raise
+
+
+def job_to_json(job: Job) -> dict[str, str | int]:
+    """The job's values as JSON has them, without those that were not given; ``job_from_json`` reads them back."""
+    given = ((field, getattr(job, field.name)) for field in fields(job))
+    return {
+        field.name: value.isoformat() if isinstance(value, datetime) else value
+        for field, value in given
+        if value != field.default
+    }
 
 
 def check_local_id(value: str) -> None:

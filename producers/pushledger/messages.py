@@ -201,6 +201,10 @@ class Messages:
         """What the ledger knows of a message; None if it never heard of it."""
         return self._ledger.get([local_id])[0]
 
+    def get_all(self, local_ids: Sequence[str]) -> list[Message | None]:
+        """What the ledger knows of each of these, in their order, in one round trip."""
+        return self._ledger.get(local_ids) if local_ids else []
+
     def message_id(self, local_id: str) -> str | None:
         """The API's id of the message as it is shown now; None while none is known."""
         message = self.get(local_id)

@@ -24,7 +24,8 @@ def test_all_is_well_with_a_worker_and_costs_one_call(stage: Stage) -> None:
     title, *lines = done.stdout.splitlines()
     assert title.split()[:2] == ["CHECK", "OUTCOME"]
     assert {line.split("  ")[0] for line in lines} == {
-        *("server", "persistence", "eviction", "memory", "clock", "broker", "worker", "api key", "versions")
+        *("server", "persistence", "eviction", "memory", "clock", "broker", "worker", "api key", "versions"),
+        "outbox",
     }
     assert "a wake-up came through within" in done.stdout
     assert [(one["method"], one["status"]) for one in stage.sandbox.requests()] == [("GET", 404)]

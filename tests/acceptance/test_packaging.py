@@ -83,11 +83,12 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time_and_no_tests(wheel:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
-    assert packages == {"pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox"}
+    frameworks = {f"pushledger_{name}" for name in ("django", "fastapi", "outbox", "sqlalchemy")}
+    assert packages == {"pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox", *frameworks}
     assert not [name for name in names if "test" in Path(name).name.lower() and name != "brevo_sandbox/testing.py"]
     assert not [name for name in names if name.endswith((".pyc", "~", ".orig", ".rej"))]
     sources = ("producers/pushledger", "worker/pushledger_worker", "dashboard/pushledger_dashboard")
-    for source in (*sources, "sandbox/brevo_sandbox"):
+    for source in (*sources, *(f"producers/{name}" for name in frameworks), "sandbox/brevo_sandbox"):
         folder = ROOT / source
         files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         wanted = {path.relative_to(folder.parent).as_posix() for path in files if not path.name.startswith(".")}
