@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -61,8 +62,12 @@ def _scripts(exchange: Exchange[T]) -> set[str]:
     return {command.script.source for command in exchange.commands if isinstance(command, ScriptCall)}
 
 
+# redis-py puts the beginning of the command before what the server said: it may hold a digest key or a local id.
+_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+
+
 def _unavailable(error: Exception) -> LedgerUnavailable:
-    return LedgerUnavailable(f"the ledger's Redis did not do it: {error}")
+    return LedgerUnavailable(f"the ledger's Redis did not do it: {_COMMAND.sub('', str(error))}")
 
 
 class Connection:
