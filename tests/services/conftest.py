@@ -1,0 +1,39 @@
+"""Brokers and servers as they are in the field, each a private process on free ports, ended in teardown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from acceptance.conftest import Sandbox, Stage, Valkey, _servers, stage
+from services.redis_server import RedisServer
+
+__all__ = ["_servers", "stage"]
+
+StageOn: TypeAlias = Callable[[Valkey], Stage]
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Makes Redis servers and starts them: ``servers("master", tls_port="0")``."""
+    with ExitStack() as stack:
+
+        def started(name: str = "redis", **settings: str) -> RedisServer:
+            server = RedisServer(tmp_path / name, **settings)
+            stack.callback(server.kill)
+            server.start()
+            return server
+
+        yield started
+
+
+@pytest.fixture
+def stage_on(_servers: tuple[Valkey, Sandbox], tmp_path: Path, account: str) -> Iterator[StageOn]:
+    """Makes a stage whose ledger, and unless told otherwise broker, is the server given."""
+    _, sandbox = _servers
+    sandbox.reset("off")
+    with ExitStack() as stack:
+        yield lambda server: Stage(server, sandbox, tmp_path, account, stack)
