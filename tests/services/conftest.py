@@ -9,6 +9,10 @@ from typing import TypeAlias
 
 import pytest
 from acceptance.conftest import Sandbox, Stage, Valkey, _servers, stage
+from kombu import Connection
+from pushledger.broker import DELIVER_QUEUE, INTAKE_QUEUE
+from pushledger.quorum_queues import DEAD_QUEUE
+from services.rabbitmq import RabbitMQ
 from services.redis_server import RedisServer
 
 __all__ = ["_servers", "stage"]
@@ -37,3 +41,22 @@ def stage_on(_servers: tuple[Valkey, Sandbox], tmp_path: Path, account: str) -> 
     sandbox.reset("off")
     with ExitStack() as stack:
         yield lambda server: Stage(server, sandbox, tmp_path, account, stack)
+
+
+@pytest.fixture(scope="session")
+def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        node.start()
+        yield node
+    finally:
+        node.kill()
+
+
+@pytest.fixture
+def rabbitmq(_node: RabbitMQ) -> RabbitMQ:
+    """A RabbitMQ node without a queue."""
+    with Connection(_node.url()) as connection:
+        for queue in (DELIVER_QUEUE, INTAKE_QUEUE, DEAD_QUEUE):
+            connection.default_channel.queue_delete(queue)
+    return _node

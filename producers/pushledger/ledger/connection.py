@@ -16,11 +16,13 @@ from redis.retry import Retry
 from pushledger.errors import LedgerUnavailable
 from pushledger.ledger.exchange import Command, Exchange, Reply, ScriptCall
 
-__all__ = ["AsyncConnection", "Connection"]
+__all__ = ["NO_RETRIES", "AsyncConnection", "Connection"]
 
 T = TypeVar("T")
 
 
+# For a client whose user tries again by itself; redis-py's own default tries for seconds.
+NO_RETRIES = Retry(NoBackoff(), 0)
 # A kept connection that the server has closed fails at once: one more try, on a fresh one. Never after a
 # time-out, which would double the wait. All our scripts may run twice.
 _RETRIED = (redis.exceptions.ConnectionError,)
