@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pushledger.ledger import NO_RETRIES
-from pushledger.server_address import SENTINEL_SCHEMES, SentinelAddress
+from pushledger.server_address import SentinelAddress, is_behind_sentinels
 
 __all__ = ["BrokerAddress", "BrokerKind"]
 
@@ -36,7 +36,7 @@ class BrokerAddress:
     def from_url(cls, url: str) -> Self:
         """Read a URL; raises ValueError that says what is wrong, without the URL."""
         scheme = urlsplit(url).scheme
-        if scheme in SENTINEL_SCHEMES:
+        if is_behind_sentinels(url):
             return cls._behind_sentinels(SentinelAddress.from_url(url))
         if scheme in _REDIS:
             bare, options = _parted(url)

@@ -135,6 +135,9 @@ def check_broker(broker_url: str) -> Check:
             said = said.replace(password, "**")
         if remedy := refusal(error):
             return Check("broker", "failed", f"{remedy} ({said})")
+        if "ssl" in said.lower():
+            asked = "it may ask for a client's certificate; give ssl_certfile in PUSHLEDGER_BROKER_URL"
+            return Check("broker", "failed", f"ends the TLS connection ({said}): {asked}")
         return Check("broker", "failed", f"cannot be reached ({said}); start it, or set PUSHLEDGER_BROKER_URL")
 
 

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-__all__ = ["SENTINEL_SCHEMES", "SentinelAddress", "verify_tls_files"]
+__all__ = ["SentinelAddress", "is_behind_sentinels", "verify_tls_files"]
 
-SENTINEL_SCHEMES = ("sentinel", "sentinels")
 _OWN_OPTIONS = ("master", "sentinel_username", "sentinel_password")
 _SENTINEL_PORT = 26379
+
+
+def is_behind_sentinels(url: str) -> bool:
+    """Whether a URL names Sentinels, not a server."""
+    return urlsplit(url).scheme in ("sentinel", "sentinels")
 
 
 @dataclass(frozen=True, slots=True)

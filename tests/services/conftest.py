@@ -12,6 +12,7 @@ from acceptance.conftest import Sandbox, Stage, Valkey, _servers, stage
 from kombu import Connection
 from pushledger.broker import DELIVER_QUEUE, INTAKE_QUEUE
 from pushledger.quorum_queues import DEAD_QUEUE
+from services.certificates import Certificates
 from services.rabbitmq import RabbitMQ
 from services.redis_server import RedisServer
 
@@ -20,13 +21,19 @@ __all__ = ["_servers", "stage"]
 StageOn: TypeAlias = Callable[[Valkey], Stage]
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What servers and clients show each other."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
-    """Makes Redis servers and starts them: ``servers("master", tls_port="0")``."""
+    """Makes Redis servers and starts them: ``servers("replica", replicaof="127.0.0.1 6379")``."""
     with ExitStack() as stack:
 
-        def started(name: str = "redis", **settings: str) -> RedisServer:
-            server = RedisServer(tmp_path / name, **settings)
+        def started(name: str = "redis", tls: Certificates | None = None, **settings: str) -> RedisServer:
+            server = RedisServer(tmp_path / name, tls, **settings)
             stack.callback(server.kill)
             server.start()
             return server
@@ -44,8 +51,8 @@ def stage_on(_servers: tuple[Valkey, Sandbox], tmp_path: Path, account: str) -> 
 
 
 @pytest.fixture(scope="session")
-def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+def _node(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[RabbitMQ]:
+    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), certificates)
     try:
         node.start()
         yield node

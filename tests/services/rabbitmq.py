@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 from acceptance.conftest import _awaited
 from kombu import Connection
+from services.certificates import Certificates
 
 __all__ = ["RabbitMQ"]
 
@@ -28,16 +30,25 @@ def _free_ports(count: int) -> list[int]:
 class RabbitMQ:
     """A node that may be killed and started again, on the same ports and folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Certificates) -> None:
         self.folder = folder
-        self.port, distribution, self._epmd_port = _free_ports(3)
+        self.port, self.tls_port, distribution, epmd = _free_ports(4)
         (folder / "plugins").write_text("[].")
+        tls = {
+            "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
+            "ssl_options.cacertfile": certificates.authority,
+            "ssl_options.certfile": certificates.server,
+            "ssl_options.keyfile": certificates.server,
+            "ssl_options.verify": "verify_peer",
+            "ssl_options.fail_if_no_peer_cert": "false",
+        }
+        (folder / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in tls.items()))
         self._environment = {
             **os.environ,
             "HOME": str(folder),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+            "ERL_EPMD_PORT": str(epmd),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
@@ -53,6 +64,10 @@ class RabbitMQ:
     def url(self, password: str = "guest") -> str:
         """Its URL for the user that every node has."""
         return f"amqp://guest:{password}@127.0.0.1:{self.port}//"
+
+    def tls_url(self, **options: str) -> str:
+        """Its URL over TLS, with options after the question mark."""
+        return f"amqps://guest:guest@127.0.0.1:{self.tls_port}//?{urlencode(options)}"
 
     def start(self) -> None:
         """Start it; returns once it lets somebody in."""

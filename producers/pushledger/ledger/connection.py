@@ -8,13 +8,17 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.ledger.exchange import Command, Exchange, Reply, ScriptCall
+from pushledger.server_address import SentinelAddress, is_behind_sentinels
 
 __all__ = ["NO_RETRIES", "AsyncConnection", "Connection"]
 
@@ -53,6 +57,22 @@ def _checked(client: redis.Redis | redis.asyncio.Redis, url: str) -> None:
         raise ValueError("the URL has an option that redis-py does not know") from error
 
 
+def _of_server(address: SentinelAddress) -> dict[str, Any]:
+    """What a connection to the server needs beyond its place, which the Sentinels tell."""
+    options = dict(parse_url(address.url_of(address.hosts[0])))  # type: ignore[no-untyped-call]
+    for name in ("host", "port", "connection_class"):
+        options.pop(name, None)
+    return {**options, "ssl": address.over_tls}
+
+
+def _of_sentinels(address: SentinelAddress, timeout: timedelta) -> dict[str, Any]:
+    """What a connection to a Sentinel needs: its own credentials, and little patience, as there are others to ask."""
+    tls = {name: value for name, value in _of_server(address).items() if name.startswith("ssl")}
+    seconds = min(timeout.total_seconds(), 0.5)
+    limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    return {**tls, **limits, "username": address.username, "password": address.password}
+
+
 def _parts(command: Command | ScriptCall) -> tuple[Any, ...]:
     if isinstance(command, Command):
         return command.parts
@@ -64,7 +84,12 @@ def _scripts(exchange: Exchange[T]) -> set[str]:
 
 
 def _unavailable(error: Exception) -> LedgerUnavailable:
-    return LedgerUnavailable(f"the ledger's Redis did not do it: {error}")
+    said = f"the ledger's Redis did not do it: {error}"
+    if "ssl" in said.lower():
+        said += (
+            "; see the ssl_ options of PUSHLEDGER_REDIS_URL: a server may ask for a client's certificate, ssl_certfile"
+        )
+    return LedgerUnavailable(said)
 
 
 class Connection:
@@ -76,8 +101,16 @@ class Connection:
     @classmethod
     def from_url(cls, url: str, timeout: timedelta) -> Connection:
         """Connect lazily, with a limit on every round trip."""
-        retry = Retry(NoBackoff(), 1, supported_errors=_RETRIED)
-        client = redis.Redis.from_url(url, retry=retry, **_options(timeout))
+        options = {**_options(timeout), "retry": Retry(NoBackoff(), 1, supported_errors=_RETRIED)}
+        if is_behind_sentinels(url):
+            address = SentinelAddress.from_url(url)
+            asking = {**_of_sentinels(address, timeout), "retry": NO_RETRIES}
+            sentinels = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+                address.hosts, sentinel_kwargs=asking, **_of_server(address)
+            )
+            client: redis.Redis = sentinels.master_for(address.master, **options)  # type: ignore[no-untyped-call]
+        else:
+            client = redis.Redis.from_url(url, **options)
         _checked(client, url)
         return cls(client)
 
@@ -122,8 +155,16 @@ class AsyncConnection:
     @classmethod
     def from_url(cls, url: str, timeout: timedelta) -> AsyncConnection:
         """Connect lazily, with a limit on every round trip."""
-        retry = AsyncRetry(NoBackoff(), 1, supported_errors=_RETRIED)
-        client = redis.asyncio.Redis.from_url(url, retry=retry, **_options(timeout))
+        options = {**_options(timeout), "retry": AsyncRetry(NoBackoff(), 1, supported_errors=_RETRIED)}
+        if is_behind_sentinels(url):
+            address = SentinelAddress.from_url(url)
+            asking = {**_of_sentinels(address, timeout), "retry": AsyncRetry(NoBackoff(), 0)}
+            sentinels = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+                address.hosts, sentinel_kwargs=asking, **_of_server(address)
+            )
+            client = sentinels.master_for(address.master, **options)
+        else:
+            client = redis.asyncio.Redis.from_url(url, **options)
         _checked(client, url)
         return cls(client)
 
