@@ -117,9 +117,10 @@ class Settings(BaseSettings):
         le=timedelta(minutes=2),
         description="How often an agent that is kept online is pinged; the API shows it so for 2 to 3 minutes.",
     )
-    durability: Literal["aof", "fsync"] = Field(
+    durability: Literal["aof", "fsync", "replica"] = Field(
         "aof",
-        description="`fsync`: a job is accepted only when the server has synced its append-only file (WAITAOF).",
+        description="When a job is accepted: `fsync`, when the server has synced its append-only file (WAITAOF); "
+        "`replica`, when a replica has it too (WAIT).",
     )
     redis_timeout: Duration = Field(
         timedelta(seconds=1.5),
@@ -181,6 +182,7 @@ class Settings(BaseSettings):
             max_backlog=self.max_backlog,
             ping_every=self.ping_every,
             fsync=self.durability == "fsync",
+            replica=self.durability == "replica",
         )
 
 

@@ -15,6 +15,7 @@ from pushledger.quorum_queues import DEAD_QUEUE
 from services.certificates import Certificates
 from services.rabbitmq import RabbitMQ
 from services.redis_server import RedisServer
+from services.sentinels import Replicated
 
 __all__ = ["_servers", "stage"]
 
@@ -67,3 +68,10 @@ def rabbitmq(_node: RabbitMQ) -> RabbitMQ:
         for queue in (DELIVER_QUEUE, INTAKE_QUEUE, DEAD_QUEUE):
             connection.default_channel.queue_delete(queue)
     return _node
+
+
+@pytest.fixture
+def replicated(servers: Callable[..., RedisServer], tmp_path: Path) -> Iterator[Replicated]:
+    """A master, two replicas and three Sentinels."""
+    with ExitStack() as stack:
+        yield Replicated(tmp_path, stack, servers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
@@ -44,3 +45,13 @@ class RedisServer(Valkey):
         place = f"{user}@127.0.0.1:{self.port}" if user else f"127.0.0.1:{self.port}"
         scheme = "rediss" if self.tls else "redis"
         return f"{scheme}://{place}/{database}" + (f"?{urlencode(options)}" if options else "")
+
+    def freeze(self) -> None:
+        """SIGSTOP it: connections stay, nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)

@@ -95,24 +95,26 @@ def _unavailable(error: Exception) -> LedgerUnavailable:
 class Connection:
     """Carries exchanges out over a blocking client."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, sentinels: Sequence[redis.Redis] = ()) -> None:
         self._client = client
+        self._sentinels = sentinels
 
     @classmethod
     def from_url(cls, url: str, timeout: timedelta) -> Connection:
         """Connect lazily, with a limit on every round trip."""
         options = {**_options(timeout), "retry": Retry(NoBackoff(), 1, supported_errors=_RETRIED)}
-        if is_behind_sentinels(url):
-            address = SentinelAddress.from_url(url)
-            asking = {**_of_sentinels(address, timeout), "retry": NO_RETRIES}
-            sentinels = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
-                address.hosts, sentinel_kwargs=asking, **_of_server(address)
-            )
-            client: redis.Redis = sentinels.master_for(address.master, **options)  # type: ignore[no-untyped-call]
-        else:
+        if not is_behind_sentinels(url):
             client = redis.Redis.from_url(url, **options)
+            _checked(client, url)
+            return cls(client)
+        address = SentinelAddress.from_url(url)
+        asking = {**_of_sentinels(address, timeout), "retry": NO_RETRIES}
+        sentinel = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs=asking, **_of_server(address)
+        )
+        client = sentinel.master_for(address.master, **options)  # type: ignore[no-untyped-call]
         _checked(client, url)
-        return cls(client)
+        return cls(client, sentinel.sentinels)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Send the commands in one round trip and read the replies.
@@ -143,30 +145,33 @@ class Connection:
 
     def close(self) -> None:
         """Close the pool."""
-        self._client.close()
+        for client in (self._client, *self._sentinels):
+            client.close()
 
 
 class AsyncConnection:
     """Carries exchanges out over an asyncio client."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: redis.asyncio.Redis, sentinels: Sequence[redis.asyncio.Redis] = ()) -> None:
         self._client = client
+        self._sentinels = sentinels
 
     @classmethod
     def from_url(cls, url: str, timeout: timedelta) -> AsyncConnection:
         """Connect lazily, with a limit on every round trip."""
         options = {**_options(timeout), "retry": AsyncRetry(NoBackoff(), 1, supported_errors=_RETRIED)}
-        if is_behind_sentinels(url):
-            address = SentinelAddress.from_url(url)
-            asking = {**_of_sentinels(address, timeout), "retry": AsyncRetry(NoBackoff(), 0)}
-            sentinels = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
-                address.hosts, sentinel_kwargs=asking, **_of_server(address)
-            )
-            client = sentinels.master_for(address.master, **options)
-        else:
+        if not is_behind_sentinels(url):
             client = redis.asyncio.Redis.from_url(url, **options)
+            _checked(client, url)
+            return cls(client)
+        address = SentinelAddress.from_url(url)
+        asking = {**_of_sentinels(address, timeout), "retry": AsyncRetry(NoBackoff(), 0)}
+        sentinel = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs=asking, **_of_server(address)
+        )
+        client = sentinel.master_for(address.master, **options)
         _checked(client, url)
-        return cls(client)
+        return cls(client, sentinel.sentinels)
 
     async def run(self, exchange: Exchange[T]) -> T:
         """Send the commands in one round trip and read the replies.
@@ -197,4 +202,5 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._client.aclose()
+        for client in (self._client, *self._sentinels):
+            await client.aclose()
