@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from redis.retry import Retry
 
 from pushledger.errors import LedgerUnavailable
 from pushledger.ledger.exchange import Command, Exchange, Reply, ScriptCall
+from pushledger.ledger.rights import missing_right
 from pushledger.server_address import SentinelAddress, is_behind_sentinels
 
 __all__ = ["NO_RETRIES", "AsyncConnection", "Connection"]
@@ -83,12 +85,18 @@ def _scripts(exchange: Exchange[T]) -> set[str]:
     return {command.script.source for command in exchange.commands if isinstance(command, ScriptCall)}
 
 
-def _unavailable(error: Exception) -> LedgerUnavailable:
-    said = f"the ledger's Redis did not do it: {error}"
+# redis-py puts the command, with its arguments, before what the server said of it in a pipeline.
+_ANNOTATION = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+
+
+def _unavailable(error: Exception, exchange: Exchange[T]) -> LedgerUnavailable:
+    said = _ANNOTATION.sub("", str(error))
+    if right := missing_right(said, _scripts(exchange)):
+        return LedgerUnavailable(f"the ledger's Redis refused its user: {right}")
+    said = f"the ledger's Redis did not do it: {said}"
     if "ssl" in said.lower():
-        said += (
-            "; see the ssl_ options of PUSHLEDGER_REDIS_URL: a server may ask for a client's certificate, ssl_certfile"
-        )
+        said += "; see the ssl_ options of PUSHLEDGER_REDIS_URL: "
+        said += "a server may ask for a client's certificate (ssl_certfile)"
     return LedgerUnavailable(said)
 
 
@@ -124,7 +132,7 @@ class Connection:
         try:
             return exchange.read(self._replies(exchange))
         except RedisError as error:
-            raise _unavailable(error) from error
+            raise _unavailable(error, exchange) from error
 
     def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
         try:
@@ -181,7 +189,7 @@ class AsyncConnection:
         try:
             return exchange.read(await self._replies(exchange))
         except RedisError as error:
-            raise _unavailable(error) from error
+            raise _unavailable(error, exchange) from error
 
     async def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
         try:
