@@ -5,14 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
 BENCH_READY := $(VENV)/.bench-ready
+SERVICES_READY := $(VENV)/.services-ready
 PACKAGES := producers/pushledger producers/pushledger_django producers/pushledger_fastapi producers/pushledger_outbox producers/pushledger_sqlalchemy worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox benchmarks
 
-.PHONY: help demo test test-browser pictures lint unit simulate chaos bench clean
+.PHONY: help demo test test-browser test-services pictures lint unit simulate chaos bench clean
 
 help:
 	@echo "make demo   a shop, a flaky API, two workers, one of them killed: under a minute, needs nothing else"
 	@echo "make test   lint, types, import contracts, and every test"
 	@echo "make test-browser   the pages in a real browser: Chromium, which is installed where that can be done"
+	@echo "make test-services   RabbitMQ, Redis with TLS, rights and Sentinel, PostgreSQL: Debian's packages, installed where that can be done"
 	@echo "make pictures   renders the README's pictures of the pages into docs/pictures"
 	@echo "make unit   the quick tests only"
 	@echo "make simulate SEEDS=20000   that many simulated histories; prints the first that breaks a promise"
@@ -47,6 +49,13 @@ $(BROWSER_READY): $(READY)
 
 test-browser: $(BROWSER_READY)
 	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest -n 2 tests/browser
+
+$(SERVICES_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,services]'
+	@touch $@
+
+test-services: $(SERVICES_READY)
+	@tests/services/packages && $(BIN)/python -m pytest tests/services
 
 pictures: $(BROWSER_READY)
 	@chromium=$$(tests/browser/chromium) && CHROMIUM=$$chromium $(BIN)/python -m pytest tests/browser/pictures.py

@@ -27,6 +27,7 @@ class LedgerPolicy:
     max_backlog: int = 0
     ping_every: timedelta = timedelta(minutes=1)
     fsync: bool = False
+    replica: bool = False
     max_claims: int = 5
     wake_for: timedelta = timedelta(seconds=1)
     jobs_for: timedelta = timedelta(minutes=15)

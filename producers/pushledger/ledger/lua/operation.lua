@@ -20,6 +20,8 @@ function Operation.run(change, decision)
     local jobs = Store.key('jobs', id)
     local receipt = redis.call('HGET', jobs, job_id)
     if receipt then
+      -- A write, so that WAIT and WAITAOF, which look at the last one of their own connection, speak of this job too.
+      redis.call('PEXPIRE', jobs, jobs_ms)
       local outcome, revision = receipt:match('^(%S+) (%S+)$')
       return { outcome, revision, redis.call('GET', wake) == job_id and 1 or 0 }
     end
