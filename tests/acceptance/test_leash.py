@@ -102,7 +102,7 @@ def test_output_that_nobody_reads_stops_nothing(start: Start, tmp_path: Path) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
 def test_a_command_whose_leash_was_killed_ends(start: Start, output: Callable[[], str], wait_until: WaitUntil) -> None:
-    leash, holding = start(_WILLING)
+    leash, holding = start(_STUBBORN)
     wait_until(lambda: "here" in output(), 20, "the command runs")
     (command,) = set(_group(leash)) - {leash.pid}
     os.kill(leash.pid, signal.SIGKILL)

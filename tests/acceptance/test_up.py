@@ -208,6 +208,18 @@ def test_killed_with_all_its_processes_it_loses_nothing(stage: Stage, up: Up, wa
     assert any("truncat" in line.lower() for line in up.said("valkey")), "the tail was cut off, and that is told"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_killed_with_its_leashes_it_leaves_no_part_behind(up: Up, wait_until: WaitUntil) -> None:
+    """What nobody could end would keep the folder from the next start."""
+    up.start()
+    leashes = up.leashes()
+    os.kill(up.process.pid, signal.SIGKILL)
+    for leash in leashes:
+        os.kill(leash, signal.SIGKILL)
+    up.process.wait()
+    wait_until(lambda: not up.is_left(), 20, "nothing of it lives")
+
+
 def test_a_part_that_dies_is_started_again_and_secrets_stay_out_of_sight(
     stage: Stage, up: Up, wait_until: WaitUntil
 ) -> None:

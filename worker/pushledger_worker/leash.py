@@ -128,9 +128,12 @@ class _Leash:
 
 
 def _end_with(parent: int) -> None:
-    """Let the kernel tell the command to end if its leash is killed; there is no such thing but in Linux."""
+    """Let the kernel kill the command if its leash is killed; there is no such thing but in Linux.
+
+    To be told to end would not do: nobody reads its output any more, and a worker that cannot say so does not stop.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
 
