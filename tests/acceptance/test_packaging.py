@@ -102,7 +102,7 @@ def test_the_metadata_name_the_extras_the_licence_and_the_command(wheel: Path) -
         names = archive.namelist()
         metadata = email.message_from_bytes(archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))))
         scripts = archive.read(next(n for n in names if n.endswith(".dist-info/entry_points.txt"))).decode()
-    assert {"worker", "dashboard", "sandbox", "demo"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"worker", "dashboard", "sandbox", "demo", "up"} <= set(metadata.get_all("Provides-Extra", []))
     base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">")[0].partition("<")[0].partition("!")[0] for line in base} == {
         "celery", "click", "hiredis", "kombu", "packaging", "pydantic", "pydantic-settings", "redis",
@@ -151,7 +151,7 @@ def test_all_verbs_are_listed_and_one_without_its_extra_says_what_to_install(sho
     assert listed.returncode == 0, listed.stderr
     verbs = {verb.name for verb in entry_points(group="pushledger.commands")}
     assert verbs <= {line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")}
-    for verb in ("worker", "dashboard", "demo", "sandbox"):
+    for verb in ("worker", "dashboard", "demo", "sandbox", "up"):
         done = shop.pushledger(verb)
         assert done.returncode == 2
         assert done.stderr == f"Error: pushledger {verb} needs: pip install 'pushledger[{verb}]'\n"

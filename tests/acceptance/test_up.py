@@ -116,6 +116,8 @@ class Up:
 
     def is_left(self) -> bool:
         """Whether any process of it lives."""
+        if not (self.folder / "parts.lock").exists():
+            return False
         with (self.folder / "parts.lock").open("rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
