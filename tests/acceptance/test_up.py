@@ -182,10 +182,17 @@ def test_killed_alone_it_loses_nothing_and_doubles_nothing(stage: Stage, up: Up,
         assert up.text().count("An earlier `pushledger up` was killed") == 1
         assert len(stage.sandbox.requests("POST")) < 12, "some must have waited across the kill"
         wait_until(lambda: _are_delivered(messages, orders), 60, "all are delivered")
-    expected = sorted((f"visitor-{number}", f"Order {number} received") for number in range(12))
-    assert sorted((one["visitorId"], one["text"]) for one in stage.sandbox.stored()) == expected
-    assert len(stage.sandbox.requests("POST")) == 12
+        expected = sorted((f"visitor-{number}", f"Order {number} received") for number in range(12))
+        assert sorted((one["visitorId"], one["text"]) for one in stage.sandbox.stored()) == expected
+        assert len(stage.sandbox.requests("POST")) == 12
+        messages.create("order:12", visitor_id="visitor-12", text="Order 12 received", agent_id="agent")
+        wait_until(lambda: len(stage.sandbox.requests("POST")) == 13, 20, "a call is in the air")
     assert up.end() == 0
+    lines = [json.loads(line)["line"] for line in up.text().splitlines() if line.startswith("{")]
+    told = lines.index("stopping: the worker ends its calls first")
+    (confirmed,) = [number for number, line in enumerate(lines) if "Send of order:12: confirmed" in line]
+    (bye,) = [number for number, line in enumerate(lines) if number > told and "Valkey is now ready to exit" in line]
+    assert told < confirmed < bye
 
 
 def test_killed_with_all_its_processes_it_loses_nothing(stage: Stage, up: Up, wait_until: WaitUntil) -> None:

@@ -130,7 +130,7 @@ class _Leash:
 def _end_with(parent: int) -> None:
     """Let the kernel kill the command if its leash is killed; there is no such thing but in Linux.
 
-    To be told to end would not do: nobody reads its output any more, and a worker that cannot say so does not stop.
+    To be told to end would not do: all would be told at once, and a worker needs the ledger to end well.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
