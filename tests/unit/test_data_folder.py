@@ -64,6 +64,15 @@ def test_a_secret_is_kept_and_one_that_was_cut_off_is_made_anew(folder: DataFold
     assert folder.secret("token").get_secret_value() not in ("", first)
 
 
+@pytest.mark.parametrize("text", ["short", "with a blank in it, which no URL would take", "ä" * 40])
+def test_a_secret_that_somebody_wrote_and_that_fits_nowhere_is_refused(text: str, folder: DataFolder) -> None:
+    """And not quoted."""
+    (folder.path / "token").write_text(text, encoding="utf-8")
+    with pytest.raises(UnfitFolder, match="token: must hold 32 or more letters and digits; delete it") as error:
+        folder.secret("token")
+    assert text not in str(error.value)
+
+
 def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.write(folder.shop_environment, "as it was\n")
 

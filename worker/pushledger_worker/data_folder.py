@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shlex
 import stat
@@ -19,6 +20,8 @@ __all__ = ["DataFolder", "FolderInUse", "UnfitFolder", "default_folder"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LOOK_EVERY = 0.1
+# It stands in URLs and configuration files as it is.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{32,512}", re.ASCII)
 
 
 class UnfitFolder(PushledgerError):
@@ -78,11 +81,14 @@ class DataFolder:
         return self.path / "shop.env"
 
     def secret(self, name: str) -> SecretStr:
-        """A secret of this name, made at its first use and kept."""
+        """A secret of this name, made at its first use and kept. Raises UnfitFolder when it cannot be used."""
         path = self.path / name
-        if not path.is_file() or not path.read_text(encoding="ascii").strip():
+        if not _read(path):
             self.write(path, f"{secrets.token_hex(24)}\n")
-        return SecretStr(path.read_text(encoding="ascii").strip())
+        found = _read(path)
+        if not _SECRET.fullmatch(found):
+            raise UnfitFolder(f"{path}: must hold 32 or more letters and digits; delete it, and another is made")
+        return SecretStr(found)
 
     def write(self, path: Path, text: str) -> None:
         """Write a file for the owner alone, whole or not at all. Raises UnfitFolder when there is no room."""
@@ -128,6 +134,15 @@ class DataFolder:
                         )
                     time.sleep(_LOOK_EVERY)
             yield shared
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UnfitFolder(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager
