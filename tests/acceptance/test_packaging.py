@@ -126,7 +126,7 @@ def test_the_metadata_name_the_extras_the_licence_and_the_command(wheel: Path) -
         names = archive.namelist()
         metadata = email.message_from_bytes(archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))))
         scripts = archive.read(next(n for n in names if n.endswith(".dist-info/entry_points.txt"))).decode()
-    assert {"worker", "dashboard", "sandbox", "demo"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"worker", "dashboard", "sandbox", "demo", "up"} <= set(metadata.get_all("Provides-Extra", []))
     base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">")[0].partition("<")[0].partition("!")[0] for line in base} == {
         "celery", "click", "hiredis", "kombu", "packaging", "pydantic", "pydantic-settings", "redis",
@@ -176,7 +176,7 @@ def test_all_verbs_are_listed_and_one_without_its_extra_says_what_to_install(sho
     verbs = {verb.name for verb in entry_points(group="pushledger.commands")}
     assert verbs <= {line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")}
     in_need = [verb for verb in entry_points(group="pushledger.commands") if verb.extras]
-    assert {"worker", "dashboard", "demo", "sandbox", "verify"} <= {verb.name for verb in in_need}
+    assert {"worker", "dashboard", "demo", "sandbox", "up", "verify"} <= {verb.name for verb in in_need}
     for verb in in_need:
         done = shop.pushledger(verb.name, *NEEDED.get(verb.name, ()))
         assert done.returncode == 2

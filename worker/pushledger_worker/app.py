@@ -30,6 +30,7 @@ from pushledger.wakeup import WakeUps
 from pushledger_worker.dead_letters import DeadLetters
 from pushledger_worker.intake import Intake
 from pushledger_worker.json_log import set_formatter, write_json
+from pushledger_worker.last_words import stop_unheard
 from pushledger_worker.process import current_process
 from pushledger_worker.receivers import Hook
 from pushledger_worker.settings import worker_settings
@@ -173,9 +174,10 @@ def _writes_json() -> bool:
 
 
 @celeryd_init.connect(weak=False)
-def _write_json(instance: Any, **_: Any) -> None:
+def _set_up_output(instance: Any, **_: Any) -> None:
     if _writes_json():
         write_json(instance)
+    stop_unheard()
 
 
 @after_setup_logger.connect(weak=False)
