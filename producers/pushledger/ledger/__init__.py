@@ -1,6 +1,7 @@
 """The ledger: the only room that touches Redis."""
 
 from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
+from pushledger.ledger.accounts import Accounts, AsyncAccounts, Looked, Question
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.deliveries import (
@@ -30,6 +31,8 @@ __all__ = [
     "SHOWN_WITHIN",
     "Account",
     "AccountPause",
+    "Accounts",
+    "AsyncAccounts",
     "AsyncLedger",
     "AuditEntry",
     "Belief",
@@ -47,10 +50,12 @@ __all__ = [
     "Heartbeat",
     "Ledger",
     "LedgerPolicy",
+    "Looked",
     "Order",
     "Page",
     "Pause",
     "Place",
+    "Question",
     "RateWindow",
     "RecordResult",
     "Recorded",
