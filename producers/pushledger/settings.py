@@ -22,7 +22,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def is_account_name(name: str) -> bool:
-    """Whether an account may have this name: 1 to 64 letters, digits, dashes, underscores, and dots but for the first."""
+    """Whether an account may have this name: 1 to 64 letters, digits, dashes, underscores and dots (not first)."""
     return re.fullmatch(_ACCOUNT, name) is not None
 
 
