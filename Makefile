@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
-PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox
+PACKAGES := producers/pushledger worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox testing/pushledger_testing
 
 .PHONY: help demo test test-browser pictures lint unit simulate chaos clean
 

@@ -83,7 +83,9 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time_and_no_tests(wheel:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
-    assert packages == {"pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox"}
+    assert packages == {
+        *("pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox", "pushledger_testing"),
+    }
     assert not [name for name in names if "test" in Path(name).name.lower() and name != "brevo_sandbox/testing.py"]
     assert not [name for name in names if name.endswith((".pyc", "~", ".orig", ".rej"))]
     sources = ("producers/pushledger", "worker/pushledger_worker", "dashboard/pushledger_dashboard")

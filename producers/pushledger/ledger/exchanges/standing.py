@@ -40,7 +40,7 @@ class StandingExchanges(AccountExchange):
 
         def read(replies: Sequence[Reply]) -> Heartbeat:
             last = replies[1]
-            return Heartbeat(_now(replies[0], self.now), None if last is None else moment(str(last)))
+            return Heartbeat(_now(replies[0], self.given_now()), None if last is None else moment(str(last)))
 
         return Exchange(commands, read)
 
@@ -62,7 +62,7 @@ class StandingExchanges(AccountExchange):
         commands = (*head, *oldest, *cards, *windows, Command(("LINDEX", self.keys.history, -1)))
 
         def read(replies: Sequence[Reply]) -> Account:
-            now = round(_now(replies[0], self.now).timestamp() * 1000)
+            now = round(_now(replies[0], self.given_now()).timestamp() * 1000)
             slots = [scores(reply) for reply in replies[9:-1]]
             every, common = slots[: len(keys)], slots[len(keys) :]
             firsts = [score for reply in replies[3:6] for score in scores(reply)]
