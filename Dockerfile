@@ -12,6 +12,7 @@ COPY producers ./producers
 COPY worker ./worker
 COPY dashboard ./dashboard
 COPY sandbox ./sandbox
+COPY testing ./testing
 RUN /build/bin/python -m build --wheel --no-isolation --outdir /wheels
 RUN /build/bin/pip --python /opt/pushledger/bin/python install --constraint constraints.txt \
       "$(ls /wheels/*.whl)[worker,dashboard,sandbox]" \

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 BROWSER_READY := $(VENV)/.browser-ready
 BENCH_READY := $(VENV)/.bench-ready
 SERVICES_READY := $(VENV)/.services-ready
-PACKAGES := producers/pushledger producers/pushledger_django producers/pushledger_fastapi producers/pushledger_outbox producers/pushledger_sqlalchemy worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox benchmarks
+PACKAGES := producers/pushledger producers/pushledger_django producers/pushledger_fastapi producers/pushledger_outbox producers/pushledger_sqlalchemy worker/pushledger_worker dashboard/pushledger_dashboard sandbox/brevo_sandbox testing/pushledger_testing benchmarks
 
 .PHONY: help demo test test-browser test-services pictures lint unit simulate chaos bench clean
 

@@ -19,9 +19,10 @@ from pushledger_dashboard.attempts import Attempts
 from pushledger_dashboard.problems import Problem, wait_header
 from pushledger_dashboard.sessions import Session, Sessions
 from pushledger_dashboard.settings import DashboardSettings
+from pushledger_dashboard.switch import account_of
 from pushledger_dashboard.tokens import Role, Token, find_token
 
-__all__ = ["Access", "Operator", "Principal", "Reader", "require_operator", "require_reader"]
+__all__ = ["Access", "Known", "Operator", "Principal", "Reader", "require_operator", "require_reader"]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 LOCAL = "local"
@@ -36,6 +37,11 @@ class Principal:
     sees_texts: bool
     session: Session | None = None
     is_person: bool = False
+    token: Token | None = None
+
+    def may_see(self, account: str) -> bool:
+        """Whether they may see an account at all."""
+        return self.token is None or self.token.may_see(account)
 
     @property
     def csrf_token(self) -> str:
@@ -95,7 +101,7 @@ class Access:
 
     def _named(self, token: Token, session: Session | None = None) -> Principal:
         sees = token.role == "operate" or self._read_texts
-        return Principal(token.name, token.role, sees, session, is_person=session is not None)
+        return Principal(token.name, token.role, sees, session, is_person=session is not None, token=token)
 
     def is_of_this_site(self, request: Request) -> bool:
         """Whether no page of another site made the browser send this."""
@@ -132,15 +138,23 @@ def access_of(request: Request) -> Access:
 _BEARER = HTTPBearer(auto_error=False, description="A token of PUSHLEDGER_DASHBOARD_TOKENS.")
 
 
-async def require_reader(
+async def require_known(
     request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)] = None
 ) -> Principal:
-    """Whoever may look. Raises Problem 401."""
+    """Whoever may use the dashboard, for whichever account. Raises Problem 401."""
     principal = access_of(request).principal(request)
     if principal is None:
         raise _unauthorized("show a token (Authorization: Bearer …), or log in")
     if request.method not in _SAFE:
         await _check_origin(request, principal)
+    return principal
+
+
+async def require_reader(request: Request, principal: Annotated[Principal, Depends(require_known)]) -> Principal:
+    """Whoever may look at this account. Raises Problem 401 or 403."""
+    account = account_of(request)
+    if not principal.may_see(account):
+        raise Problem(403, f"the token {principal.name} is not good for the account {account}; see /accounts")
     return principal
 
 
@@ -181,5 +195,6 @@ async def form_of(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
+Known: TypeAlias = Annotated[Principal, Depends(require_known)]
 Reader: TypeAlias = Annotated[Principal, Depends(require_reader)]
 Operator: TypeAlias = Annotated[Principal, Depends(require_operator)]

@@ -12,6 +12,7 @@ from pushledger_dashboard.events import Live
 from pushledger_dashboard.overview import Overview
 from pushledger_dashboard.readiness import Readiness
 from pushledger_dashboard.settings import DashboardSettings
+from pushledger_dashboard.switch import account_of
 
 __all__ = ["Desk", "TheDesk"]
 
@@ -27,9 +28,9 @@ class Desk:
     live: Live
 
 
-def desk_of(request: Request) -> Desk:
-    """The app's desk; it stands as long as the app runs."""
-    desk: Desk = request.app.state.desk
+async def desk_of(request: Request) -> Desk:
+    """The desk of the account that the address names; it stands as long as the app runs."""
+    desk: Desk = await request.app.state.desks.of(account_of(request))
     return desk
 
 

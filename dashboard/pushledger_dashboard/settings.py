@@ -38,7 +38,8 @@ class DashboardSettings(Settings):
     dashboard_port: int = Field(8026, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     dashboard_tokens: SecretStr = Field(
         SecretStr(""),
-        description="Who may use it: `name:role:token`, parted by commas; the role is `read` or `operate`.",
+        description="Who may use it: `name:role:token`, parted by commas; the role is `read` or `operate`, "
+        "or limited to accounts, as `read@fr+de`.",
     )
     dashboard_tokens_file: Path | None = Field(
         None, description="A file with the tokens, one a line; read at the start."

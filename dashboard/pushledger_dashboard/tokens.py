@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
+from pushledger.settings import is_account_name
+
 __all__ = ["Role", "Token", "find_token", "parse_tokens"]
 
 Role: TypeAlias = Literal["read", "operate"]
@@ -23,6 +25,11 @@ class Token:
     name: str
     role: Role
     digest: bytes = field(repr=False)
+    accounts: frozenset[str] | None = None
+
+    def may_see(self, account: str) -> bool:
+        """Whether it is good for an account; one that names none is good for all."""
+        return self.accounts is None or account in self.accounts
 
     @property
     def mark(self) -> str:
@@ -35,7 +42,8 @@ def _digest(secret: str) -> bytes:
 
 
 def parse_tokens(text: str) -> tuple[Token, ...]:
-    """Read tokens as ``name:role:token``, parted by commas or lines; lines that begin with # are left out.
+    """Read tokens as ``name:role:token``, parted by commas or lines; lines that begin with # are left out. A role may
+    be limited to accounts, as ``read@fr+de``.
 
     Raises ValueError, which quotes no secret.
     """
@@ -49,12 +57,16 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
 
 def _token(number: int, text: str) -> Token:
     name, _, rest = text.partition(":")
-    role, _, secret = rest.partition(":")
+    limited, _, secret = rest.partition(":")
+    role, at, names = limited.partition("@")
+    accounts = frozenset(names.split("+")) if at else None
+    if accounts is not None and not all(map(is_account_name, accounts)):
+        raise ValueError(f"must name accounts as read@fr+de does; number {number} does not")
     if role not in get_args(Role) or not _NAME.fullmatch(name):
         raise ValueError(f"must be name:role:token, with the role read or operate; number {number} is not")
     if not _SECRET.fullmatch(secret):
         raise ValueError(f"must have tokens of 20 or more printable letters without blanks and commas; {name}'s is not")
-    return Token(name, "operate" if role == "operate" else "read", _digest(secret))
+    return Token(name, "operate" if role == "operate" else "read", _digest(secret), accounts)
 
 
 def find_token(tokens: Sequence[Token], secret: str) -> Token | None:

@@ -15,7 +15,7 @@ from pushledger.ledger import BulkAction, BulkStep, Filter
 from pushledger.message import State
 from pushledger.messages import AsyncMessages
 from pushledger.output import print_json
-from pushledger.parameters import operator
+from pushledger.parameters import account_named, operator
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -61,7 +61,7 @@ async def _do(bulk: Bulk, length: int) -> BulkStep:
 async def _go_through(bulk: Bulk, *, dry_run: bool, did: Callable[[int], object] = lambda _: None) -> BulkStep:
     total = _NONE
     try:
-        async with AsyncMessages.from_env() as messages:
+        async with AsyncMessages.from_env(account_named()) as messages:
             async for step in _steps(messages, bulk, dry_run):
                 total = _sum(total, step)
                 did(step.messages)

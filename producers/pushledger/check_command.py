@@ -11,7 +11,7 @@ from pushledger.checks import Check, checks_of_others
 from pushledger.messages import AsyncMessages
 from pushledger.output import cell, print_json, print_table
 from pushledger.own_checks import own_checks
-from pushledger.parameters import JSON, duration_of
+from pushledger.parameters import ACCOUNT, JSON, account_named, duration_of
 
 __all__ = ["check"]
 
@@ -20,6 +20,7 @@ _WAIT = timedelta(seconds=10)
 
 @click.command()
 @click.option("--wait", metavar="10s", callback=duration_of, help="For a worker to answer. [default: 10s]")
+@ACCOUNT
 @JSON
 def check(wait: timedelta | None, as_json: bool) -> None:
     """See whether server, broker, worker, key, clock and versions are in order. Exits with 1 if not.
@@ -39,6 +40,6 @@ def check(wait: timedelta | None, as_json: bool) -> None:
 
 
 async def _look(wait: timedelta) -> list[Check]:
-    async with AsyncMessages.from_env() as messages:
+    async with AsyncMessages.from_env(account_named()) as messages:
         *own, versions = await own_checks(messages, wait)
         return [*own, *await checks_of_others(messages), versions]

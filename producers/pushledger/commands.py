@@ -13,7 +13,18 @@ from pushledger.ledger import Account, Budget, waiting_for
 from pushledger.message import STATES, Message, Receipt, TimelineEvent, Wait, wait_to_json
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json, print_table
-from pushledger.parameters import JSON, LOCAL_ID, RATE, SENDER, Decorator, Function, parameters, version_of
+from pushledger.parameters import (
+    ACCOUNT,
+    JSON,
+    LOCAL_ID,
+    RATE,
+    SENDER,
+    Decorator,
+    Function,
+    account_named,
+    parameters,
+    version_of,
+)
 from pushledger.terminal import printable
 
 __all__ = ["create", "delete", "list_messages", "show", "update", "upsert"]
@@ -52,6 +63,7 @@ def _job_options(function: Function) -> Function:
         click.option("--expires-at", metavar="TIME", help="Do not send any more from then on."),
         click.option("--version", metavar="N|TIME", callback=_version, help="The shop's counter; older is ignored."),
         click.option("--max-resends", type=int, help="How often a create without known outcome may be sent again."),
+        ACCOUNT,
         JSON,
     )(function)
 
@@ -110,7 +122,7 @@ def _submit(verb: Verb, values: dict[str, Any], as_json: bool) -> None:
 
 
 def _recorded(job: Job) -> Receipt:
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         answer = messages.submit([job])[0]
     if isinstance(answer, RefusedJob):
         raise answer
@@ -123,10 +135,11 @@ def _recorded(job: Job) -> Receipt:
 @click.command()
 @LOCAL_ID
 @RATE
+@ACCOUNT
 @JSON
 def show(local_id: str, budget: Budget, as_json: bool) -> None:
     """Tell what is known of a message, why it waits, and what happened to it."""
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         message = messages.get(local_id)
         timeline = messages.timeline(local_id)
         waits = waiting_for(message, messages.account(budget)) if message else ()
@@ -158,10 +171,11 @@ def _print_message(message: Message, waits: Sequence[Wait], timeline: Sequence[T
 @click.option("--state", required=True, type=click.Choice([*STATES, _REFUSED]), help="Which messages.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
 @RATE
+@ACCOUNT
 @JSON
 def list_messages(state: str, limit: int, budget: Budget, as_json: bool) -> None:
     """List the messages in a state, or the jobs that the intake refused."""
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         if state == _REFUSED:
             _list_refused(messages.refused(limit), as_json)
             return

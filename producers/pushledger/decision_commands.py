@@ -11,7 +11,7 @@ from pushledger.ledger import BulkAction
 from pushledger.message import State
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, LOCAL_ID, WHY, Decorator, operator, parameters, utf_8
+from pushledger.parameters import ACCOUNT, JSON, LOCAL_ID, WHY, Decorator, account_named, operator, parameters, utf_8
 from pushledger.terminal import printable
 
 __all__ = ["discard", "forget", "resend", "resolve", "retry"]
@@ -35,6 +35,7 @@ def _one_or_many(*states: State) -> Decorator:
         click.option("--dry-run", is_flag=True, help="Only tell how many messages and calls that is."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         WHY,
+        ACCOUNT,
         JSON,
     )
 
@@ -44,7 +45,7 @@ def _one_or_many(*states: State) -> Decorator:
 def retry(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Try a failed or expired message again."""
     if local_id := _the_one(local_id, state, many):
-        with Messages.from_env() as messages:
+        with Messages.from_env(account_named()) as messages:
             _tell("retry", local_id, messages.retry(local_id, by=operator(), why=why), as_json)
     elif state:
         _all("retry", state, why, as_json, many)
@@ -55,7 +56,7 @@ def retry(local_id: str | None, state: State | None, why: str, as_json: bool, **
 def resend(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Send a held message once more, although it may be visible already."""
     if local_id := _the_one(local_id, state, many):
-        with Messages.from_env() as messages:
+        with Messages.from_env(account_named()) as messages:
             _tell("resend", local_id, messages.resend(local_id, by=operator(), why=why), as_json)
     elif state:
         _all("resend", state, why, as_json, many)
@@ -65,10 +66,11 @@ def resend(local_id: str | None, state: State | None, why: str, as_json: bool, *
 @LOCAL_ID
 @click.option("--message-id", required=True, metavar="ID", callback=utf_8, help="The API's id of the copy.")
 @WHY
+@ACCOUNT
 @JSON
 def resolve(local_id: str, message_id: str, why: str, as_json: bool) -> None:
     """Tell a held message the id of its copy: it is brought to the newest text, or removed."""
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         _tell("resolve", local_id, messages.resolve(local_id, message_id, by=operator(), why=why), as_json)
 
 
@@ -77,7 +79,7 @@ def resolve(local_id: str, message_id: str, why: str, as_json: bool) -> None:
 def discard(local_id: str | None, state: State | None, why: str, as_json: bool, **many: Unpack[_Many]) -> None:
     """Drop what could not be done for a held, failed or expired message; the chat stays as it is."""
     if local_id := _the_one(local_id, state, many):
-        with Messages.from_env() as messages:
+        with Messages.from_env(account_named()) as messages:
             _tell("discard", local_id, messages.discard(local_id, by=operator(), why=why), as_json)
     elif state:
         _all("discard", state, why, as_json, many)
@@ -109,6 +111,7 @@ def _tell(decision: str, local_id: str, state: State, as_json: bool) -> None:
 @click.option("--visitor", "visitor_id", metavar="ID", callback=utf_8, help="Forget all messages of this visitor.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @WHY
+@ACCOUNT
 @JSON
 def forget(local_id: str | None, visitor_id: str | None, yes: bool, why: str, as_json: bool) -> None:
     """Erase all that is stored of a message, its id at the API too; its visitor goes on seeing it."""
@@ -118,7 +121,7 @@ def forget(local_id: str | None, visitor_id: str | None, yes: bool, why: str, as
     if not yes:
         question = f"Forget {printable(what)}? It can be neither changed nor removed any more"
         click.confirm(question, abort=True, err=True)
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         if visitor_id:
             forgotten = messages.forget_visitor(visitor_id, by=operator(), why=why)
         else:

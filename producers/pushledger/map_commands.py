@@ -14,7 +14,7 @@ from pushledger.jobs import check_local_id, parsed_time
 from pushledger.message import is_entry
 from pushledger.messages import Messages
 from pushledger.output import print_json
-from pushledger.parameters import JSON, SENDER, WHY, operator, utf_8, version_of
+from pushledger.parameters import ACCOUNT, JSON, SENDER, WHY, account_named, operator, utf_8, version_of
 from pushledger.terminal import printable
 
 __all__ = ["adopt", "export", "import_map"]
@@ -57,6 +57,7 @@ class _Lines:
 @click.option("--version", default="", metavar="N|TIME", help="The shop's counter of that text.")
 @click.option("--from-csv", "file", type=click.File("rb"), metavar="FILE", help="Take in many; - reads stdin.")
 @WHY
+@ACCOUNT
 @JSON
 def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, as_json: bool, **options: Any) -> None:
     """Take messages under the ledger that exist already at the API.
@@ -71,7 +72,7 @@ def adopt(local_id: str | None, message_id: str | None, file: BinaryIO | None, a
         return _adopt_all(file, as_json)
     if local_id is None or message_id is None:
         raise click.UsageError("Give LOCAL_ID and --message-id, or --from-csv.")
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         why = options.pop("why")
         state = _adopt(messages, {"local_id": local_id, "message_id": message_id, **options}, operator(), why)
     if as_json:
@@ -90,7 +91,7 @@ def _adopt(messages: Messages, row: Mapping[str, Any], by: str = "", why: str = 
 
 def _adopt_all(file: BinaryIO, as_json: bool) -> None:
     lines = _Lines()
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         for number, row in _csv_rows(file, lines):
             try:
                 _adopt(messages, row)
@@ -127,11 +128,12 @@ def _decoded(file: BinaryIO) -> Iterator[str]:
 
 @click.command()
 @click.argument("file", type=click.File("w", encoding="utf-8", atomic=True), default="-")
+@ACCOUNT
 @click.option("--json", "as_json", is_flag=True, help="Print the count as JSON, on stderr if the map goes to stdout.")
 def export(file: TextIO, as_json: bool) -> None:
     """Write the map as JSON lines, by default to stdout; workers may go on meanwhile."""
     count = 0
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         header = {"format": _FORMAT, "account": messages.settings.account, "digests": messages.digest_mark()}
         file.write(json.dumps(header) + "\n")
         for local_id, entry in messages.entries():
@@ -144,11 +146,12 @@ def export(file: TextIO, as_json: bool) -> None:
 @click.command(name="import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--any-account", is_flag=True, help="Take the map of another account.")
+@ACCOUNT
 @JSON
 def import_map(file: BinaryIO, any_account: bool, as_json: bool) -> None:
     """Put an exported map back; what the ledger knows already stays as it is."""
     lines, restored = _Lines(), 0
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         mark = _mark_of(file.readline(), messages.settings.account, any_account)
         for batch in _batches(file, lines):
             restored += sum(messages.restore(batch, mark))

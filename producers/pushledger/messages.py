@@ -154,10 +154,12 @@ class Messages:
         self,
         settings: Settings | None = None,
         *,
+        account: str | None = None,
         ledger: Ledger | None = None,
         wake_ups: WakeUps | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        given = settings or Settings()
+        self.settings = given if account is None else given.of_account(account)
         self._ledger = ledger or Ledger.from_url(
             self.settings.redis_url,
             self.settings.account,
@@ -167,9 +169,9 @@ class Messages:
         self._wake_ups = wake_ups or WakeUps(self.settings.broker_url)
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Messages with settings from the environment (``PUSHLEDGER_…``)."""
-        return cls(Settings())
+    def from_env(cls, account: str | None = None) -> Self:
+        """Messages with settings from the environment (``PUSHLEDGER_…``), of another account if one is named."""
+        return cls(Settings(), account=account)
 
     def create(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Show a new message to a visitor, in the name of an agent or a group."""
@@ -375,10 +377,12 @@ class AsyncMessages:
         self,
         settings: Settings | None = None,
         *,
+        account: str | None = None,
         ledger: AsyncLedger | None = None,
         wake_ups: WakeUps | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        given = settings or Settings()
+        self.settings = given if account is None else given.of_account(account)
         self._ledger = ledger or AsyncLedger.from_url(
             self.settings.redis_url,
             self.settings.account,
@@ -388,9 +392,9 @@ class AsyncMessages:
         self._wake_ups = wake_ups or WakeUps(self.settings.broker_url)
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Messages with settings from the environment (``PUSHLEDGER_…``)."""
-        return cls(Settings())
+    def from_env(cls, account: str | None = None) -> Self:
+        """Messages with settings from the environment (``PUSHLEDGER_…``), of another account if one is named."""
+        return cls(Settings(), account=account)
 
     async def create(self, local_id: str, **fields: Unpack[NewMessage]) -> Receipt:
         """Show a new message to a visitor, in the name of an agent or a group."""

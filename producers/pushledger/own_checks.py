@@ -151,7 +151,7 @@ async def check_worker(messages: AsyncMessages, wait: timedelta) -> Check:
             return Check("worker", "ok", f"a wake-up came through within {time.monotonic() - began:.1f} s")
         await asyncio.sleep(0.05)
     before = f"the last one began at {last.isoformat(' ', 'seconds')}" if last else "none ever did"
-    way_out = "start `pushledger worker` with the same account and broker, or look at its log"
+    way_out = "start `pushledger worker` that serves this account, with the same broker, or see if its name is right"
     return Check("worker", "failed", f"no delivery began within {wait.total_seconds():g} s, {before}; {way_out}")
 
 

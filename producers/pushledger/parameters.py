@@ -11,15 +11,16 @@ from typing import Any, TypeAlias
 import click
 
 from pushledger.ledger import HIGHEST_SHARE, Budget, parse_rate
-from pushledger.settings import parse_duration
+from pushledger.settings import is_account_name, parse_duration
 
 __all__ = [
-    *("JSON", "LOCAL_ID", "RATE", "SENDER", "WHY", "Decorator", "Function"),
-    *("duration_of", "operator", "parameters", "utf_8", "version_of"),
+    *("ACCOUNT", "JSON", "LOCAL_ID", "RATE", "SENDER", "WHY", "Decorator", "Function"),
+    *("account_named", "duration_of", "operator", "parameters", "utf_8", "version_of"),
 ]
 
 Function: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Function], Function]
+_META = "pushledger.account"
 
 
 def utf_8(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -62,6 +63,19 @@ def _budget(context: click.Context, parameter: click.Parameter, value: str) -> B
         raise click.BadParameter(str(error)) from None
 
 
+def _note_account(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None and not is_account_name(value):
+        raise click.BadParameter("must be 1 to 64 letters, digits, dots, dashes and underscores")
+    context.meta[_META] = value
+
+
+def account_named() -> str | None:
+    """The account that the command line names; None: that of the settings."""
+    context = click.get_current_context(silent=True)
+    account: str | None = context.meta.get(_META) if context else None
+    return account
+
+
 def operator() -> str:
     """Who sits at the keyboard, as the operating system knows them; '' if it does not."""
     try:
@@ -82,6 +96,13 @@ def _share(value: str) -> float:
     return share
 
 
+ACCOUNT: Decorator = click.option(
+    "--account",
+    metavar="NAME",
+    callback=_note_account,
+    expose_value=False,
+    help="The account. [default: PUSHLEDGER_ACCOUNT]",
+)
 LOCAL_ID: Decorator = click.argument("local_id", callback=utf_8)
 JSON: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 SENDER: Decorator = parameters(

@@ -11,7 +11,18 @@ from pushledger.jobs import parsed_time
 from pushledger.ledger import Budget
 from pushledger.messages import Messages
 from pushledger.output import cell, print_json, print_table
-from pushledger.parameters import JSON, RATE, WHY, Decorator, duration_of, operator, parameters, utf_8
+from pushledger.parameters import (
+    ACCOUNT,
+    JSON,
+    RATE,
+    WHY,
+    Decorator,
+    account_named,
+    duration_of,
+    operator,
+    parameters,
+    utf_8,
+)
 from pushledger.presence import Presence
 from pushledger.targets import Agent
 
@@ -43,12 +54,13 @@ def presence() -> None:
 @click.option("--until", metavar="TIME", callback=_until, help="until when; ISO 8601 with an offset.")
 @RATE
 @WHY
+@ACCOUNT
 @JSON
 def online(
     for_: timedelta | None, until: datetime | None, budget: Budget, why: str, as_json: bool, **agent: Any
 ) -> None:
     """Let an agent look online; asking again changes the time."""
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         found = messages.keep_online(Agent(**agent), until=until, for_=for_, by=operator(), why=why)
     if as_json:
         return print_json(found.to_json())
@@ -65,11 +77,12 @@ def _of(budget: Budget) -> str:
 @presence.command()
 @_AGENT
 @WHY
+@ACCOUNT
 @JSON
 def offline(why: str, as_json: bool, **agent: Any) -> None:
     """Stop keeping an agent online. The API shows it so for two or three minutes after its last ping."""
     wanted = Agent(**agent)
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         found = messages.go_offline(wanted, by=operator(), why=why)
     if as_json:
         return print_json({"was_online": found})
@@ -80,10 +93,11 @@ def offline(why: str, as_json: bool, **agent: Any) -> None:
 
 
 @presence.command(name="list")
+@ACCOUNT
 @JSON
 def list_presences(as_json: bool) -> None:
     """List the agents that are kept online."""
-    with Messages.from_env() as messages:
+    with Messages.from_env(account_named()) as messages:
         found = messages.presences()
     if as_json:
         print_json([one.to_json() for one in found])

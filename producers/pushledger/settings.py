@@ -15,10 +15,17 @@ from pushledger.errors import SettingsError
 from pushledger.ledger import Ledger, LedgerPolicy
 from pushledger.server_address import SentinelAddress, is_behind_sentinels, verify_tls_files
 
-__all__ = ["Duration", "Settings", "parse_duration"]
+__all__ = ["Duration", "Settings", "is_account_name", "parse_duration"]
 
+# It names folders and stands in addresses, so it begins with no dot.
+_ACCOUNT = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"
 _DATABASE = r"(/\d*)?"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def is_account_name(name: str) -> bool:
+    """Whether an account may have this name: 1 to 64 letters, digits, dashes, underscores and dots (not first)."""
+    return re.fullmatch(_ACCOUNT, name) is not None
 
 
 def parse_duration(text: str) -> timedelta:
@@ -70,7 +77,7 @@ class Settings(BaseSettings):
     )
     account: str = Field(
         "default",
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        pattern=_ACCOUNT,
         description="Names one API key's budget, pause and set of Redis keys.",
     )
     max_resends: int = Field(
@@ -166,6 +173,12 @@ class Settings(BaseSettings):
         if not self.broker_url:
             object.__setattr__(self, "broker_url", _next_database(self.redis_url))
         return self
+
+    def of_account(self, name: str) -> Self:
+        """The same settings for another account. Raises SettingsError when no account may have this name."""
+        if not is_account_name(name):
+            raise SettingsError("account: must be 1 to 64 letters, digits, dots, dashes and underscores")
+        return self.model_copy(update={"account": name})
 
     def policy(self) -> LedgerPolicy:
         """The part of the settings that the ledger's scripts work by."""

@@ -22,6 +22,7 @@ class Signal:
     """
 
     id: str
+    account: str
     kind: SignalKind
     at: datetime
     local_id: str | None = None
@@ -33,6 +34,7 @@ class Signal:
         """As a JSON object; what does not apply is left out."""
         values: dict[str, str | datetime | None] = {
             "id": self.id,
+            "account": self.account,
             "kind": self.kind,
             "at": self.at,
             "local_id": self.local_id,
@@ -43,7 +45,10 @@ class Signal:
         return {name: _written(value) for name, value in values.items() if value is not None}
 
     def sentence(self) -> str:
-        """What happened, in words."""
+        """What happened, in words, after the name of the account."""
+        return f"{self.account}: {self._event()}"
+
+    def _event(self) -> str:
         match self.kind:
             case "held" | "failed":
                 return f"{self.local_id} is {self.kind}: {self.reason}"
@@ -57,13 +62,14 @@ class Signal:
                 return "no message has been due for long any more"
 
 
-def read_signal(line: str) -> Signal:
-    """Read one of the ledger's lines: milliseconds, kind, detail."""
+def read_signal(account: str, line: str) -> Signal:
+    """Read one line of an account's ledger: milliseconds, kind, detail."""
     at, kind, detail = line.split(" ", 2)
     first, _, rest = detail.partition(" ")
     is_message, is_pause = kind in ("held", "failed"), kind == "paused"
     return Signal(
-        id=hashlib.blake2b(line.encode(), digest_size=12).hexdigest(),
+        id=hashlib.blake2b(f"{account} {line}".encode(), digest_size=12).hexdigest(),
+        account=account,
         kind=cast(SignalKind, kind),
         at=_moment(at),
         local_id=rest if is_message else None,

@@ -37,6 +37,8 @@ class Status:
             f"oldest due: {cell(account.oldest_due)}",
             f"drained in: {cell(account.drained_in)}",
         ]
+        if not account.is_looked_after:
+            parts.append("no worker serves this account")
         if account.pause:
             parts.append(f"paused {_paused(account.pause)}")
         return f"{cell(account.now)}  " + "; ".join(parts)
@@ -50,6 +52,8 @@ class Status:
             "pause": pause_document(account.pause),
             "calls_left": account.calls_left,
             "next_call_at": account.next_call_at and account.next_call_at.isoformat(),
+            "looked_after_at": account.looked_after_at and account.looked_after_at.isoformat(),
+            "looked_after": account.is_looked_after,
             "waiting": account.waiting,
             "oldest_due": account.oldest_due and account.oldest_due.isoformat(),
             "drained_in_seconds": round(account.drained_in.total_seconds(), 3),
@@ -63,6 +67,7 @@ class Status:
             calls += f", the next at {cell(account.next_call_at)}"
         return [
             ("account", cell(self.name)),
+            *([] if account.is_looked_after else [("worker", _alone(account))]),
             ("paused", _paused(account.pause) if account.pause else "no"),
             ("calls left", calls),
             ("waiting", str(account.waiting)),
@@ -83,6 +88,11 @@ def pause_document(pause: Pause | None) -> dict[str, object] | None:
 
 def _calls_left(account: Account) -> str:
     return "no limit" if account.calls_left is None else str(account.calls_left)
+
+
+def _alone(account: Account) -> str:
+    since = f"none since {cell(account.looked_after_at)}" if account.looked_after_at else "none ever"
+    return f"{since} served this account: start one that does, or see if the name is right"
 
 
 def _paused(pause: Pause) -> str:

@@ -28,7 +28,7 @@ class WakeUps:
 
     def unpark(self, account: str) -> bool:
         """Have the account's parked jobs tried again; False when it was not sent."""
-        return self._sent(account, UNPARK, INTAKE_QUEUE, {})
+        return self._sent(account, UNPARK, INTAKE_QUEUE, {"account": account})
 
     def _sent(self, account: str, task: str, queue: str, values: dict[str, str]) -> bool:
         if time.monotonic() < self._quiet_until:

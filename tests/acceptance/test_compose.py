@@ -94,7 +94,9 @@ def test_every_variable_is_a_setting_and_every_setting_can_be_given() -> None:
         assert known <= given, name
         assert given - known <= {"PUSHLEDGER_RATE", "PUSHLEDGER_HIGH_PRIORITY_SHARE"}, name
     for name in ("dashboard", "shop"):
-        assert not {"PUSHLEDGER_API_KEY", "PUSHLEDGER_API_KEY_FILE"} & set(SERVICES[name]["environment"])
+        assert not {"PUSHLEDGER_API_KEY", "PUSHLEDGER_API_KEY_FILE", "PUSHLEDGER_ACCOUNTS_DIR"} & set(
+            SERVICES[name]["environment"]
+        )
     assert "PUSHLEDGER_DASHBOARD_TOKENS" not in SERVICES["worker"]["environment"]
     assert "environment" not in SERVICES["sandbox"]
     checked = {**SERVICES["worker"]["environment"], **SERVICES["dashboard"]["environment"]}

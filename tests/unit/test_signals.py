@@ -20,7 +20,7 @@ from pushledger_worker import courier
 from pushledger_worker.courier import Courier
 from pushledger_worker.receivers import Hook, NotTold, Receiver, Webhook, receivers, signature
 from pushledger_worker.settings import WorkerSettings
-from pushledger_worker.signal_desk import SignalDesk
+from pushledger_worker.signal_desk import MOST_AT_ONCE, SignalDesk
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 
 
 def test_each_kind_is_read_with_what_belongs_to_it() -> None:
-    held, paused, resumed, overdue = (read_signal(line).to_json() for line in (HELD, PAUSED, RESUMED, OVERDUE))
+    held, paused, resumed, overdue = (read_signal("shop", line).to_json() for line in (HELD, PAUSED, RESUMED, OVERDUE))
     ids = [document.pop("id") for document in (held, paused, resumed, overdue)]
+    assert {document.pop("account") for document in (held, paused, resumed, overdue)} == {"shop"}
     at = "2027-01-15T08:00:00+00:00"
     assert held == {"kind": "held", "at": at, "local_id": "order:1 of\nJune", "reason": "outcome_unknown"}
     assert paused == {"kind": "paused", "at": at, "reason": "by hand: sale", "until": "2027-01-15T08:01:00+00:00"}
     assert resumed == {"kind": "resumed", "at": at, "reason": "by hand: sale"}
     assert overdue == {"kind": "overdue", "at": at, "since": "2027-01-15T07:43:20+00:00"}
-    assert len({*ids, read_signal(HELD).id}) == 4, "the same line has the same id"
+    assert len({*ids, read_signal("shop", HELD).id}) == 4, "the same line has the same id"
+    assert read_signal("fr", HELD).id != read_signal("de", HELD).id, "they happened to two accounts"
 
 
 @pytest.mark.parametrize(
@@ -59,14 +61,14 @@ def test_each_kind_is_read_with_what_belongs_to_it() -> None:
     ],
 )
 def test_a_signal_has_a_sentence(line: str, said: str) -> None:
-    assert read_signal(line).sentence() == said
+    assert read_signal("shop", line).sentence() == f"shop: {said}"
 
 
 # ---------------------------------------------------------------- the webhook
 
 
 def webhook(answer: Callable[[httpx.Request], httpx.Response]) -> Webhook:
-    return Webhook("https://duty.example/s3cr3t", SECRET, "shop", httpx.MockTransport(answer))
+    return Webhook("https://duty.example/s3cr3t", SECRET, httpx.MockTransport(answer))
 
 
 def test_signals_are_posted_as_one_signed_document() -> None:
@@ -76,7 +78,7 @@ def test_signals_are_posted_as_one_signed_document() -> None:
         seen.append(request)
         return httpx.Response(204)
 
-    webhook(take).tell([read_signal(HELD), read_signal(PAUSED)])
+    webhook(take).tell([read_signal("shop", HELD), read_signal("shop", PAUSED)])
     (request,) = seen
     assert (request.method, request.url) == ("POST", "https://duty.example/s3cr3t")
     assert request.headers["content-type"] == "application/json"
@@ -91,7 +93,9 @@ def test_signals_are_posted_as_one_signed_document() -> None:
 @pytest.mark.parametrize("status", [199, 301, 400, 404, 429, 500])
 def test_any_answer_but_2xx_is_none(status: int) -> None:
     with pytest.raises(NotTold, match=f"status {status}"):
-        webhook(lambda _: httpx.Response(status, headers={"location": "https://elsewhere.example/"})).tell([])
+        webhook(lambda _: httpx.Response(status, headers={"location": "https://elsewhere.example/"})).tell(
+            [read_signal("shop", HELD)]
+        )
 
 
 def test_trouble_on_the_way_is_named_without_the_address() -> None:
@@ -99,7 +103,7 @@ def test_trouble_on_the_way_is_named_without_the_address() -> None:
         raise httpx.ConnectError(f"cannot reach {request.url}", request=request)
 
     with pytest.raises(NotTold) as caught:
-        webhook(break_off).tell([read_signal(HELD)])
+        webhook(break_off).tell([read_signal("shop", HELD)])
     assert str(caught.value) == "ConnectError"
 
 
@@ -113,7 +117,7 @@ def test_a_hook_hears_each_signal_whatever_it_raises(caplog: pytest.LogCaptureFi
         heard.append(signal.kind)
         raise ValueError("of the hook's own")
 
-    Hook(on_signal).tell([read_signal(HELD), read_signal(PAUSED)])
+    Hook(on_signal).tell([read_signal("shop", HELD), read_signal("shop", PAUSED)])
     assert heard == ["held", "paused"]
     broken = [record for record in caplog.records if getattr(record, "action", "") == "signal_hook_broke"]
     assert len(broken) == 2
@@ -130,8 +134,8 @@ def duty(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_hook_is_found_by_its_path(duty: ModuleType) -> None:
     heard: list[Signal] = []
     duty.__dict__["on_signal"] = heard.append
-    Hook.named("duty:on_signal").tell([read_signal(HELD)])
-    assert heard == [read_signal(HELD)]
+    Hook.named("duty:on_signal").tell([read_signal("shop", HELD)])
+    assert heard == [read_signal("shop", HELD)]
 
 
 @pytest.mark.parametrize("path", ["no_such_module:f", "duty:missing", "duty:number"])
@@ -218,13 +222,13 @@ def test_a_courier_tries_until_the_signals_are_taken(
     failures: list[int] = []
     real = one._next
     one._next = lambda number: failures.append(number) or real(number)
-    one.bring({HELD: read_signal(HELD)})
+    one.bring({HELD: read_signal("shop", HELD)})
     wait_until(lambda: settled, 5, "it is taken")
     assert receiver.tries == [["held"]] * 4
     assert settled == [HELD]
     warned = [record.levelname for record in caplog.records if getattr(record, "action", "") == "signal_not_told"]
     assert warned == ["WARNING"] * 3
-    one.bring({PAUSED: read_signal(PAUSED)})
+    one.bring({PAUSED: read_signal("shop", PAUSED)})
     wait_until(lambda: len(settled) == 2, 5, "the next one too")
     assert receiver.tries[4:] == [["paused"]]
     assert failures[:5] == [0, 1, 2, 3, 0], "the waits grow, and begin anew"
@@ -246,7 +250,7 @@ def test_a_courier_gives_up_after_an_hour_with_an_error(
 ) -> None:
     receiver = Stubborn(1000)
     one, settled = send(receiver)
-    one.bring({HELD: read_signal(HELD)})
+    one.bring({HELD: read_signal("shop", HELD)})
     wait_until(lambda: len(receiver.tries) > 3, 5, "it tries")
     assert settled == []
     monkeypatch.setattr(courier, "GIVE_UP_AFTER", 0.0)
@@ -270,7 +274,13 @@ class Lines:
             raise LedgerUnavailable("away")
         self.asked.append({"wanted": wanted, **asked})
         taken, self.lines = self.lines[:wanted], self.lines[wanted:]
-        return {line: read_signal(line) for line in taken}
+        return {line: read_signal("shop", line) for line in taken}
+
+
+def look(desk: SignalDesk, ledger: Lines) -> None:
+    """What a tick does."""
+    done, held = desk.standing()
+    desk.take(ledger.take_signals(MOST_AT_ONCE - len(held), done=done, held=held), done)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -280,16 +290,15 @@ def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def test_without_receivers_each_signal_is_a_line_of_the_log_and_done(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     ledger = Lines(HELD, RESUMED)
-    desk = SignalDesk(ledger, [], timedelta(minutes=5))
-    desk.look()
+    desk = SignalDesk(ledger, [])
+    look(desk, ledger)
     held, resumed = told(caplog)
-    assert (held.levelname, held.getMessage()) == ("WARNING", "order:1 of\\nJune is held: outcome_unknown")
+    assert (held.levelname, held.getMessage()) == ("WARNING", "shop: order:1 of\\nJune is held: outcome_unknown")
     assert (held.__dict__["signal"], held.__dict__["local_id"]) == ("held", "order:1 of\nJune")
     assert resumed.levelname == "INFO"
-    desk.look()
-    desk.look()
+    look(desk, ledger)
+    look(desk, ledger)
     assert [asked["done"] for asked in ledger.asked] == [[], [HELD, RESUMED], []]
-    assert {asked["overdue_after"] for asked in ledger.asked} == {timedelta(minutes=5)}
     assert len(told(caplog)) == 2
 
 
@@ -305,39 +314,39 @@ def test_what_a_courier_has_in_hand_is_kept_and_leaves_less_room(
             stuck.set()
             assert go_on.wait(10)
 
-    desk = SignalDesk(ledger, [Stuck()], timedelta(0))
-    desk.look()
+    desk = SignalDesk(ledger, [Stuck()])
+    look(desk, ledger)
     assert stuck.wait(5)
-    desk.look()  # does not wait for it
+    look(desk, ledger)  # does not wait for it
     assert (ledger.asked[1]["wanted"], ledger.asked[1]["done"]) == (98, [])
     assert ledger.asked[1]["held"] == [HELD, PAUSED]
     ledger.lines = [HELD]  # as after a lease that ran out while the ledger was away
-    desk.look()
+    look(desk, ledger)
     assert len(told(caplog)) == 2, "each is told once"
     go_on.set()
-    wait_until(lambda: desk._standing()[0], 5, "it is taken")
-    desk.look()
+    wait_until(lambda: desk.standing()[0], 5, "it is taken")
+    look(desk, ledger)
     assert ledger.asked[-1]["done"] == [HELD, PAUSED]
     desk.close()
 
 
 def test_what_was_told_while_the_ledger_is_away_is_said_later(caplog: pytest.LogCaptureFixture) -> None:
     ledger = Lines(HELD)
-    desk = SignalDesk(ledger, [], timedelta(0))
-    desk.look()
+    desk = SignalDesk(ledger, [])
+    look(desk, ledger)
     ledger.is_away = True
     with pytest.raises(LedgerUnavailable):
-        desk.look()
+        look(desk, ledger)
     ledger.is_away = False
-    desk.look()
+    look(desk, ledger)
     assert ledger.asked[-1]["done"] == [HELD]
     assert len(told(caplog)) == 1
 
 
 def test_a_desk_that_closes_hands_back_what_is_not_told(wait_until: WaitUntil) -> None:
     ledger, receiver = Lines(HELD), Stubborn(1000)
-    desk = SignalDesk(ledger, [receiver], timedelta(0))
-    desk.look()
+    desk = SignalDesk(ledger, [receiver])
+    look(desk, ledger)
     wait_until(lambda: receiver.tries, 5, "it was tried")
     desk.close()
     last = ledger.asked[-1]
@@ -346,10 +355,10 @@ def test_a_desk_that_closes_hands_back_what_is_not_told(wait_until: WaitUntil) -
 
 def test_two_receivers_must_both_have_it(wait_until: WaitUntil) -> None:
     ledger, willing, stubborn = Lines(HELD), Stubborn(), Stubborn(1000)
-    desk = SignalDesk(ledger, [willing, stubborn], timedelta(0))
-    desk.look()
+    desk = SignalDesk(ledger, [willing, stubborn])
+    look(desk, ledger)
     wait_until(lambda: willing.tries and stubborn.tries, 5, "both were tried")
-    desk.look()
+    look(desk, ledger)
     assert (ledger.asked[-1]["done"], ledger.asked[-1]["held"]) == ([], [HELD])
     desk.close()
 
@@ -364,7 +373,7 @@ def test_the_snippets_of_the_page_run_and_verify(caplog: pytest.LogCaptureFixtur
     for block in blocks:
         exec(compile(block, "docs/signals.md", "exec"), names)
     seen: list[httpx.Request] = []
-    webhook(lambda request: seen.append(request) or httpx.Response(200)).tell([read_signal(HELD)])
+    webhook(lambda request: seen.append(request) or httpx.Response(200)).tell([read_signal("shop", HELD)])
     timestamp, signed = (seen[0].headers[f"pushledger-{name}"] for name in ("timestamp", "signature"))
     is_genuine, secret, body = names["is_genuine"], SECRET.get_secret_value(), seen[0].content
     assert is_genuine(secret, timestamp, signed, body)
@@ -372,4 +381,4 @@ def test_the_snippets_of_the_page_run_and_verify(caplog: pytest.LogCaptureFixtur
     assert not is_genuine(secret, timestamp, signed, body + b" ")
     old = str(int(timestamp) - 301)
     assert not is_genuine(secret, old, signature(SECRET, old, body), body), "it was kept, and is sent again"
-    names["on_signal"](read_signal(HELD))
+    names["on_signal"](read_signal("shop", HELD))

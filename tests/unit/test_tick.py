@@ -49,8 +49,7 @@ def test_a_backlog_near_its_limit_is_told_once_a_minute(
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     looker.look()
     assert len(warnings(caplog)) == 2
-    looker._ledger.close()
-    looker._wake_ups.close()
+    looker.close()
 
 
 def test_without_a_limit_nothing_is_told(
@@ -60,5 +59,4 @@ def test_without_a_limit_nothing_is_told(
     ledger.record([Create("order:1", "v", "text", agent_id="a")])
     looker.look()
     assert not warnings(caplog)
-    looker._ledger.close()
-    looker._wake_ups.close()
+    looker.close()

@@ -21,7 +21,7 @@ NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 
 
 def status(queued: int, pause: Pause | None = None) -> Status:
-    account = Account(NOW, pause, queued, None, 7, None, 7, None, timedelta(0))
+    account = Account(NOW, pause, queued, None, 7, None, 7, None, timedelta(0), looked_after_at=NOW)
     return Status("shop", account, {"queued": queued, "held": 1}, {"jobs": 9})
 
 

@@ -23,16 +23,17 @@ from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings
 from pushledger.broker_address import BrokerAddress
 from pushledger.broker_refusals import refusal
 from pushledger.errors import InvalidJob, LedgerUnavailable, SettingsError
-from pushledger.ledger import Ledger
+from pushledger.ledger import Accounts
 from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
 
 from pushledger_worker.dead_letters import DeadLetters
-from pushledger_worker.intake import Intake
+from pushledger_worker.intake import AccountLedgers, Intake
 from pushledger_worker.json_log import set_formatter, write_json
 from pushledger_worker.last_words import stop_unheard
 from pushledger_worker.process import current_process
 from pushledger_worker.receivers import Hook
+from pushledger_worker.served import ServedAccounts
 from pushledger_worker.settings import worker_settings
 from pushledger_worker.tick import Tick
 
@@ -109,16 +110,16 @@ app = _make_app()
 @app.task(name=DELIVER, ignore_result=True)
 def deliver(account: str) -> None:
     """Work a shift. The message is a hint, acknowledged early: what it would do is in the ledger."""
-    if account != worker_settings().account:
+    process = current_process(worker_settings())
+    if not process.serves(account):
         log.warning(
-            "a wake-up for account %s came to a worker of %s",
+            "a wake-up came for account %s, which this worker does not serve",
             account,
-            worker_settings().account,
-            extra={"action": "other_account"},
+            extra={"action": "other_account", "account": account},
         )
         return
     try:
-        current_process(worker_settings()).work_a_shift(_is_stopping)
+        process.work_a_shift(account, _is_stopping)
     except LedgerUnavailable as error:
         log.warning("delivery stops, the ledger is away: %s", error, extra={"action": "ledger_away"})
 
@@ -126,10 +127,14 @@ def deliver(account: str) -> None:
 @functools.cache
 def _intake() -> Intake:
     settings = worker_settings()
-    ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
-    wake_ups = WakeUps(settings.broker_url)
-    wake = functools.partial(wake_ups.publish, settings.account)
-    return Intake(ledger, wake, _is_stopping, settings.wait_for_create)
+    served = ServedAccounts(settings)
+    ledgers = AccountLedgers(
+        Accounts.from_url(settings.redis_url, settings.redis_timeout),
+        settings.account,
+        settings.policy(),
+        served.current,
+    )
+    return Intake(ledgers, WakeUps(settings.broker_url).publish, _is_stopping, settings.wait_for_create)
 
 
 def _add_intake_task(verb: str, name: str) -> None:
@@ -147,10 +152,10 @@ for _verb, _name in INTAKE_TASKS.items():
 
 
 @app.task(name=UNPARK, ignore_result=True)
-def unpark() -> None:
-    """Try the parked jobs again; the tick sends this while there are some."""
+def unpark(account: str) -> None:
+    """Try the parked jobs of an account again; the tick sends this while there are some."""
     try:
-        _intake().take_parked()
+        _intake().take_parked(account)
     except LedgerUnavailable as error:
         log.warning("parked jobs wait for the ledger: %s", error, extra={"action": "intake_waits"})
 

@@ -17,20 +17,21 @@ from pushledger_worker.api_key import ApiKey
 from pushledger_worker.plan import Probe
 from pushledger_worker.process import boot_clock, delivery_options
 from pushledger_worker.reading import REASONS, Reading
+from pushledger_worker.served import settings_for
 from pushledger_worker.settings import WorkerSettings
 
 __all__ = ["check_api_key", "read_answer"]
 
 _NAME = "api key"
-_KEYS = ("PUSHLEDGER_API_KEY", "PUSHLEDGER_API_KEY_FILE")
+_KEYS = ("PUSHLEDGER_API_KEY", "PUSHLEDGER_API_KEY_FILE", "PUSHLEDGER_ACCOUNTS_DIR")
 
 
 async def check_api_key(messages: AsyncMessages) -> Check:
     """Read a message that cannot exist: an API that accepts the key answers 404."""
     if not any(os.environ.get(name) for name in _KEYS):
-        return Check(_NAME, "skipped", f"neither {' nor '.join(_KEYS)} is set here; run it where a worker runs")
+        return Check(_NAME, "skipped", f"none of {', '.join(_KEYS)} is set here; run it where a worker runs")
     try:
-        settings = WorkerSettings()
+        settings = settings_for(messages.settings.account)
     except SettingsError as error:
         return Check(_NAME, "failed", str(error))
     ledger = AsyncLedger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)

@@ -25,6 +25,7 @@ from pushledger.messages import Messages
 from pushledger.settings import Settings
 
 from pushledger_worker.api_key import ApiKey
+from pushledger_worker.served import ServedAccounts
 from pushledger_worker.settings import WorkerSettings
 from pushledger_worker.shop import keep_shop
 
@@ -96,7 +97,7 @@ def environment_for(service: str, environment: Mapping[str, str], sandbox_is_the
 
 
 def _is_given(secret: _Secret, environment: Mapping[str, str]) -> bool:
-    if environment.get(secret.name):
+    if environment.get(secret.name) or _has_folder(secret, environment):
         return True
     path = Path(environment.get(secret.file) or os.devnull)
     try:
@@ -108,8 +109,16 @@ def _is_given(secret: _Secret, environment: Mapping[str, str]) -> bool:
         ) from None
 
 
+def _has_folder(secret: _Secret, environment: Mapping[str, str]) -> bool:
+    """Whether a folder of accounts stands in for the key; its settings say what is wrong with it."""
+    return secret is _KEY and bool(environment.get("PUSHLEDGER_ACCOUNTS_DIR"))
+
+
 def _without_missing_file(secret: _Secret, environment: Mapping[str, str]) -> dict[str, str]:
     path = environment.get(secret.file)
+    # compose.yaml names the file whether it is there or not.
+    if _has_folder(secret, environment):
+        path = ""
     return {**environment, secret.file: path if path and Path(path).is_file() else ""}
 
 
@@ -127,6 +136,9 @@ def check_secrets(environment: Mapping[str, str], sandbox_is_there: LookForSandb
         )
     os.environ.update(_without_missing_file(_KEY, environment))
     settings = WorkerSettings()
+    if settings.accounts_dir is not None:
+        served = sorted(ServedAccounts(settings).current())
+        return f"dashboard tokens are there, and accounts: {', '.join(served) or 'none yet'}"
     ApiKey(settings.api_key, settings.api_key_file).current()
     return "API key and dashboard tokens are there"
 

@@ -50,17 +50,16 @@ class Webhook:
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: SecretStr, account: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, secret: SecretStr, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url
         self._secret = secret
-        self._account = account
         self._client = httpx.Client(
             timeout=TIMEOUT, follow_redirects=False, transport=transport, headers={"user-agent": "pushledger"}
         )
 
     def tell(self, signals: Sequence[Signal]) -> None:
-        """Post them all at once."""
-        document = {"account": self._account, "signals": [signal.to_json() for signal in signals]}
+        """Post them all at once; they are of one account."""
+        document = {"account": signals[0].account, "signals": [signal.to_json() for signal in signals]}
         body, timestamp = json.dumps(document).encode(), f"{time.time():.0f}"
         headers = {
             "content-type": "application/json",
@@ -110,7 +109,7 @@ def receivers(settings: WorkerSettings) -> list[Receiver]:
     """Those that the settings name; raises SettingsError."""
     found: list[Receiver] = []
     if settings.signal_url and settings.signal_secret is not None:
-        found.append(Webhook(settings.signal_url, settings.signal_secret, settings.account))
+        found.append(Webhook(settings.signal_url, settings.signal_secret))
     if settings.signal_hook:
         found.append(Hook.named(settings.signal_hook))
     return found

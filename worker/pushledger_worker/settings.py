@@ -29,6 +29,11 @@ class WorkerSettings(Settings):
     api_key_file: Path | None = Field(
         None, description="A file that holds the API key; read again whenever it changes."
     )
+    accounts_dir: Path | None = Field(
+        None,
+        description="A folder with one folder for each account to serve, in place of one key: "
+        "[accounts](accounts.md); read again whenever it changes.",
+    )
     api_url: str = Field(
         "https://api.brevo.com/v3", description="Base URL of the API, with its version; a sandbox's, to try things out."
     )
@@ -122,8 +127,12 @@ class WorkerSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:
-        if (self.api_key is None) == (self.api_key_file is None):
-            raise ValueError("set exactly one of PUSHLEDGER_API_KEY and PUSHLEDGER_API_KEY_FILE")
+        if sum(given is not None for given in (self.api_key, self.api_key_file, self.accounts_dir)) != 1:
+            raise ValueError(
+                "set exactly one of PUSHLEDGER_API_KEY, PUSHLEDGER_API_KEY_FILE and PUSHLEDGER_ACCOUNTS_DIR"
+            )
+        if self.accounts_dir is not None and not self.accounts_dir.is_dir():
+            raise ValueError("PUSHLEDGER_ACCOUNTS_DIR: must be a folder with one folder for each account")
         if bool(self.signal_url) != (self.signal_secret is not None):
             raise ValueError("set both PUSHLEDGER_SIGNAL_URL and PUSHLEDGER_SIGNAL_SECRET, or neither")
         if self.call_timeout <= timedelta(0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from pushledger.terminal import printable
 from pushledger_worker.courier import Courier
 from pushledger_worker.receivers import Receiver
 
-__all__ = ["SignalDesk"]
+__all__ = ["LEASE", "MOST_AT_ONCE", "SignalDesk"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ class SignalLedger(Protocol):
         wanted: int,
         *,
         lease: timedelta,
-        overdue_after: timedelta = ...,
         done: Collection[str] = ...,
         held: Collection[str] = ...,
     ) -> dict[str, Signal]:
@@ -45,21 +44,17 @@ class SignalLedger(Protocol):
 
 
 class SignalDesk:
-    """One worker's part in telling signals. ``look`` is called by its tick; couriers call back from their threads."""
+    """One worker's part in telling an account's signals. Its tick asks the ledger with ``standing``, and brings what
+    it got to ``take``; couriers call back from their threads."""
 
-    def __init__(self, ledger: SignalLedger, receivers: Sequence[Receiver], overdue_after: timedelta) -> None:
+    def __init__(self, ledger: SignalLedger, receivers: Sequence[Receiver]) -> None:
         self._ledger = ledger
-        self._overdue_after = overdue_after
         self._couriers = [Courier(receiver, self._settled) for receiver in receivers]
         self._lock = threading.Lock()
         self._left: dict[str, int] = {}  # how many couriers are still trying, by the signal's line
 
-    def look(self) -> None:
-        """Say what was told, and take what is new. Raises LedgerUnavailable; the next look then makes up for it."""
-        done, held = self._standing()
-        taken = self._ledger.take_signals(
-            MOST_AT_ONCE - len(held), lease=LEASE, overdue_after=self._overdue_after, done=done, held=held
-        )
+    def take(self, taken: Mapping[str, Signal], done: Collection[str]) -> None:
+        """Tell what is new; the ledger has heard of those that are ``done``."""
         with self._lock:
             for line in done:
                 del self._left[line]
@@ -76,11 +71,12 @@ class SignalDesk:
         """Stop the couriers, and hand back what they have not brought, for the next worker to tell at once."""
         for courier in self._couriers:
             courier.close()
-        done, held = self._standing()
+        done, held = self.standing()
         if done or held:
             self._ledger.take_signals(0, lease=timedelta(0), done=done, held=held)
 
-    def _standing(self) -> tuple[list[str], list[str]]:
+    def standing(self) -> tuple[list[str], list[str]]:
+        """The lines of signals that were told, and of those that are being told still."""
         with self._lock:
             done = [line for line, left in self._left.items() if not left]
             return done, [line for line, left in self._left.items() if left]
@@ -97,5 +93,11 @@ def _write(signal: Signal) -> None:
         logging.INFO if signal.kind in _RELIEF else logging.WARNING,
         "%s",
         printable(signal.sentence()),
-        extra={"action": "signal", "signal": signal.kind, "local_id": signal.local_id, "reason": signal.reason},
+        extra={
+            "action": "signal",
+            "account": signal.account,
+            "signal": signal.kind,
+            "local_id": signal.local_id,
+            "reason": signal.reason,
+        },
     )

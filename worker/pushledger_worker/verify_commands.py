@@ -16,10 +16,10 @@ from pushledger.errors import UnknownLocalId
 from pushledger.ledger import By, Drawn, Repairable
 from pushledger.message import State
 from pushledger.output import cell, print_json
-from pushledger.parameters import JSON, duration_of, operator, utf_8
+from pushledger.parameters import ACCOUNT, JSON, account_named, duration_of, operator, utf_8
 from pushledger.terminal import printable
 
-from pushledger_worker.settings import WorkerSettings
+from pushledger_worker.served import settings_for
 from pushledger_worker.verification import Verified, open_verification
 
 __all__ = ["verify"]
@@ -45,6 +45,7 @@ class _Options(TypedDict):
 @click.option("--after", default="", metavar="ID", callback=utf_8, help="A walk: go on after this local id.")
 @click.option("--repair", is_flag=True, help="Set right what the API shows otherwise.")
 @click.option("--wait", metavar="10s", callback=duration_of, help="For a free call. [default: 10s; in a walk 1h]")
+@ACCOUNT
 @JSON
 def verify(local_id: str | None, state: State | None, as_json: bool, **options: Unpack[_Options]) -> None:
     """Compare what the API shows with what the ledger believes: same, differs, gone.
@@ -95,14 +96,14 @@ class _Says:
 async def _verify_one(local_id: str, options: _Options) -> list[Verified]:
     wait = _WAIT_FOR_ONE if options["wait"] is None else options["wait"]
     repair, by = _REPAIRS if options["repair"] else frozenset(), By(operator())
-    async with open_verification(WorkerSettings(), _Says()) as verification:
+    async with open_verification(settings_for(account_named()), _Says()) as verification:
         return [await verification.verify(local_id, repair=repair, wait=wait, by=by)]
 
 
 async def _walk(state: State, options: _Options) -> list[Verified]:
     found = list[Verified]()
     wait = _WAIT_IN_A_WALK if options["wait"] is None else options["wait"]
-    async with open_verification(WorkerSettings(), _Says()) as verification:
+    async with open_verification(settings_for(account_named()), _Says()) as verification:
         ids = await verification.walk(state, options["after"])
         with click.progressbar(length=min(len(ids), options["calls"]), label="reading", file=sys.stderr) as bar:
             for position, local_id in enumerate(ids, start=1):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pushledger_dashboard.pages import account, audit, bulk, decisions, login, messages, overview
+from pushledger_dashboard.pages import account, accounts, audit, bulk, decisions, login, messages, overview
 from pushledger_dashboard.pages.errors import answer_problem
 
 __all__ = ["answer_problem", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (overview, messages, decisions, bulk, account, audit, login):
+for _part in (overview, messages, decisions, bulk, account, accounts, audit, login):
     router.include_router(_part.router)

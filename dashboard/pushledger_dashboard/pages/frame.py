@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pushledger_dashboard.access import Principal
 from pushledger_dashboard.addresses import address, within
+from pushledger_dashboard.switch import account_of, under
 from pushledger_dashboard.views.words import numbered, visible
 
 __all__ = ["page"]
@@ -40,7 +41,7 @@ def page(
     common = {
         "who": who,
         "may_act": who is not None and who.role == "operate",
-        "account": request.app.state.desk.settings.account,
+        "account": account_of(request),
         "csrf_token": who.csrf_token if who else "",
         "path": request.url.path,
         "here": within(request.url.path + (f"?{request.url.query}" if request.url.query else "")),
@@ -49,4 +50,5 @@ def page(
         "alert": "",
         "events": "",
     }
-    return HTMLResponse(_TEMPLATES.get_template(template).render({**common, **values}), status)
+    html = _TEMPLATES.get_template(template).render({**common, **values})
+    return HTMLResponse(under(request, html), status)

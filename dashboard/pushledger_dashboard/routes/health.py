@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from pushledger_dashboard.access import Reader
+from pushledger_dashboard.access import Known
 from pushledger_dashboard.desk import TheDesk
 from pushledger_dashboard.metrics import metrics_text
 from pushledger_dashboard.problems import PROBLEMS
+from pushledger_dashboard.routes.accounts import TheDesks
+from pushledger_dashboard.switch import account_of, is_named
 
 __all__ = ["router"]
 
@@ -58,6 +60,12 @@ async def readyz(desk: TheDesk, response: Response) -> ReadyDocument:
     response_class=Response,
     responses={**PROBLEMS, 200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}},
 )
-async def metrics(desk: TheDesk, who: Reader) -> Response:
-    """Figures for Prometheus."""
-    return Response(await metrics_text(desk.messages, desk.settings.budget), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request, desks: TheDesks, who: Known) -> Response:
+    """Figures for Prometheus: of every account that the token may see, or of the one that the address names."""
+    names = [name for name in await desks.names() if who.may_see(name)]
+    if is_named(request):
+        names = [name for name in names if name == account_of(request)]
+    read = [await desks.of(name) for name in names]
+    return Response(
+        await metrics_text([(desk.messages, desk.settings.budget) for desk in read]), media_type=CONTENT_TYPE_LATEST
+    )

@@ -1,6 +1,7 @@
 """The ledger: the only room that touches Redis."""
 
 from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
+from pushledger.ledger.accounts import Accounts, AsyncAccounts, Looked, Question
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.connection import NO_RETRIES
@@ -32,6 +33,8 @@ __all__ = [
     "SHOWN_WITHIN",
     "Account",
     "AccountPause",
+    "Accounts",
+    "AsyncAccounts",
     "AsyncLedger",
     "AuditEntry",
     "Belief",
@@ -49,10 +52,12 @@ __all__ = [
     "Heartbeat",
     "Ledger",
     "LedgerPolicy",
+    "Looked",
     "Order",
     "Page",
     "Pause",
     "Place",
+    "Question",
     "RateWindow",
     "RecordResult",
     "Recorded",

@@ -12,6 +12,8 @@ from pushledger.message import Message, Wait
 
 __all__ = ["Account", "Heartbeat", "Pause", "read_account", "waiting_for"]
 
+_ALONE_AFTER = timedelta(seconds=150)
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -42,6 +44,7 @@ class Account:
     ``calls_left`` is None without a limit; ``next_call_at`` is when a call is free again, if none is now. The same of
     ``common`` is for messages that are not of high priority, which leave a share of each window alone.
     ``drained_in`` forecasts how long what waits takes at today's budget, if each message needs one call.
+    ``looked_after_at`` is when a worker last left a trace of looking after the account, None if none ever did.
     """
 
     now: datetime
@@ -53,6 +56,12 @@ class Account:
     common_calls_left: int | None
     next_common_call_at: datetime | None
     drained_in: timedelta
+    looked_after_at: datetime | None = None
+
+    @property
+    def is_looked_after(self) -> bool:
+        """Whether a worker serves the account: each looks every second, and leaves a trace once a minute."""
+        return self.looked_after_at is not None and self.now - self.looked_after_at < _ALONE_AFTER
 
 
 def read_account(

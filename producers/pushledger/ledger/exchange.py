@@ -12,7 +12,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from pushledger.ledger.scripts import Script
 
-__all__ = ["Argument", "Command", "Exchange", "Reply", "ScriptCall"]
+__all__ = ["Argument", "Command", "Exchange", "Reply", "ScriptCall", "together"]
 
 T = TypeVar("T")
 Argument: TypeAlias = str | bytes | int | float
@@ -42,3 +42,16 @@ class Exchange(Generic[T]):
 
     commands: tuple[Command | ScriptCall, ...]
     read: Callable[[Sequence[Reply]], T]
+
+
+def together(exchanges: Sequence[Exchange[T]]) -> Exchange[list[T]]:
+    """Several exchanges in one round trip."""
+
+    def read(replies: Sequence[Reply]) -> list[T]:
+        found, start = list[T](), 0
+        for exchange in exchanges:
+            found.append(exchange.read(replies[start : start + len(exchange.commands)]))
+            start += len(exchange.commands)
+        return found
+
+    return Exchange(tuple(command for exchange in exchanges for command in exchange.commands), read)

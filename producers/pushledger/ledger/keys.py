@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PRIORITIES", "Keys"]
+__all__ = ["ACCOUNTS", "PRIORITIES", "Keys"]
+
+# Set of the accounts that ever had a job or a worker: the one key that belongs to no account.
+ACCOUNTS = "pushledger:accounts"
 
 PRIORITIES = ("high", "normal", "low")
 

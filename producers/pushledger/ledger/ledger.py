@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -71,7 +71,9 @@ class Ledger:
     Every method may raise LedgerUnavailable.
     """
 
-    def __init__(self, connection: Connection, account: str, policy: LedgerPolicy, now: int | None = None) -> None:
+    def __init__(
+        self, connection: Connection, account: str, policy: LedgerPolicy, now: Callable[[], int] | None = None
+    ) -> None:
         self._connection = connection
         self._exchanges = Exchanges(Keys(account), policy, now)
         self._digest_key: bytes | None = None
@@ -243,7 +245,9 @@ class Ledger:
 class AsyncLedger:
     """The same ledger for asyncio; see Ledger."""
 
-    def __init__(self, connection: AsyncConnection, account: str, policy: LedgerPolicy, now: int | None = None) -> None:
+    def __init__(
+        self, connection: AsyncConnection, account: str, policy: LedgerPolicy, now: Callable[[], int] | None = None
+    ) -> None:
         self._connection = connection
         self._exchanges = Exchanges(Keys(account), policy, now)
         self._digest_key: bytes | None = None

@@ -53,7 +53,8 @@ class ErrandExchanges(AccountExchange):
 
         def read(replies: Sequence[Reply]) -> list[Presence]:
             seconds, microseconds = cast("tuple[str, str]", replies[0])
-            now = self.now if self.now is not None else int(seconds) * 1000 + int(microseconds) // 1000
+            given = self.given_now()
+            now = given if given is not None else int(seconds) * 1000 + int(microseconds) // 1000
             return read_presences(now, pairs(replies[1]), scored(replies[2]), self.policy.ping_every)
 
         return Exchange(commands, read)

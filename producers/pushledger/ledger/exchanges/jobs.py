@@ -26,6 +26,7 @@ from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
 from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange, named
 from pushledger.ledger.exchanges.replies import items
+from pushledger.ledger.keys import ACCOUNTS
 from pushledger.ledger.pages import BulkAction
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import Outcome, Receipt, State
@@ -74,7 +75,12 @@ class JobExchanges(AccountExchange):
     def digest_key(self, made: str) -> Exchange[bytes]:
         """The account's digest key; ``made`` becomes it if there is none yet."""
         key = self.keys.digest_key
-        commands = (Command(("SET", key, made, "NX")), Command(("GET", key)))
+        # Asked once by each process that records: so an account that no worker serves is known all the same.
+        commands = (
+            Command(("SET", key, made, "NX")),
+            Command(("GET", key)),
+            Command(("SADD", ACCOUNTS, self.keys.account)),
+        )
         return Exchange(commands, lambda replies: bytes.fromhex(str(replies[1])))
 
     def record(

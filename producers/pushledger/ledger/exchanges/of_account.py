@@ -30,17 +30,22 @@ def named(fields: Mapping[str, Argument]) -> tuple[Argument, ...]:
 
 @dataclass(frozen=True, slots=True)
 class AccountExchange:
-    """Builds exchanges of one account. ``now`` (ms) and ``script`` stand in for clock and scripts, for tests."""
+    """Builds exchanges of one account. ``now`` (ms, or a function) and ``script`` stand in for the server's
+    clock and for the scripts, for tests."""
 
     keys: Keys
     policy: LedgerPolicy
-    now: int | None = None
+    now: int | Callable[[], int] | None = None
     script: Callable[[str], Script] = script
+
+    def given_now(self) -> int | None:
+        """The time in place of the server's, if one was given."""
+        return self.now() if callable(self.now) else self.now
 
     def call(self, verb: str, *arguments: Argument) -> ScriptCall:
         """One run of a verb's script."""
-        now = "" if self.now is None else self.now
-        return ScriptCall(self.script(verb), self.keys.prefix, (now, *arguments))
+        now = self.given_now()
+        return ScriptCall(self.script(verb), self.keys.prefix, ("" if now is None else now, *arguments))
 
     def synced(self, exchange: Exchange[T]) -> Exchange[T]:
         """The same, answered only when it is as safe as the policy asks: synced to disk, or on a replica too."""

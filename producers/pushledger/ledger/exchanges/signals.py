@@ -30,6 +30,6 @@ class SignalExchanges(AccountExchange):
         call = self.call("signals", *limits, len(done), *done, *held)
 
         def read(replies: Sequence[Reply]) -> dict[str, Signal]:
-            return {line: read_signal(line) for line in map(str, items(replies[0]))}
+            return {line: read_signal(self.keys.account, line) for line in map(str, items(replies[0]))}
 
         return Exchange((call,), read)

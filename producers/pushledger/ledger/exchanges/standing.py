@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -39,7 +40,7 @@ class StandingExchanges(AccountExchange):
 
         def read(replies: Sequence[Reply]) -> Heartbeat:
             last = replies[1]
-            return Heartbeat(_now(replies[0], self.now), None if last is None else moment(str(last)))
+            return Heartbeat(_now(replies[0], self.given_now()), None if last is None else moment(str(last)))
 
         return Exchange(commands, read)
 
@@ -57,15 +58,20 @@ class StandingExchanges(AccountExchange):
         oldest = tuple(Command(("ZRANGE", self.keys.due(p), 0, 0, "WITHSCORES")) for p in PRIORITIES)
         cards = tuple(Command(("ZCARD", self.keys.due(p))) for p in PRIORITIES)
         head = (Command(("TIME",)), Command(("HGETALL", self.keys.pause)), Command(("HGETALL", heard)))
-        commands = (*head, *oldest, *cards, *windows)
+        # Each worker's tick takes samples: the newest tells when one last looked after the account.
+        commands = (*head, *oldest, *cards, *windows, Command(("LINDEX", self.keys.history, -1)))
 
         def read(replies: Sequence[Reply]) -> Account:
-            now = round(_now(replies[0], self.now).timestamp() * 1000)
-            slots = [scores(reply) for reply in replies[9:]]
+            now = round(_now(replies[0], self.given_now()).timestamp() * 1000)
+            slots = [scores(reply) for reply in replies[9:-1]]
             every, common = slots[: len(keys)], slots[len(keys) :]
             firsts = [score for reply in replies[3:6] for score in scores(reply)]
             waiting = sum(map(whole, replies[6:9]))
-            return read_account(now, pairs(replies[1]), pairs(replies[2]), firsts, waiting, every, common, budget)
+            last = None if replies[-1] is None else sample(str(replies[-1])).at
+            return replace(
+                read_account(now, pairs(replies[1]), pairs(replies[2]), firsts, waiting, every, common, budget),
+                looked_after_at=last,
+            )
 
         return Exchange(commands, read)
 
