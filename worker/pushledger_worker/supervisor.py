@@ -74,7 +74,9 @@ class Supervisor:
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._note)
+            # Whoever starts it with nohup means it.
+            if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):
+                signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -150,7 +152,7 @@ class Supervisor:
             return
         ends = time.monotonic() + kept.part.ends_within + _LEASH_ENDS
         while process.poll() is None and not self._told and time.monotonic() < ends:
-            self._sleep(ends - time.monotonic())
+            self._sleep(max(0.0, ends - time.monotonic()))
         kill_group(process.pid)
         process.wait()
         if status := _status(process):
