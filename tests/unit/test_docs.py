@@ -17,6 +17,7 @@ import pytest
 import yaml
 from pages import PAGES, ROOT, Command, Page, anchor_of, commands_of, matches
 from pushledger.cli import cli
+from pushledger.message import STATES
 
 _METHODS = ("POST", "GET", "PUT", "DELETE")
 # What a block may be: Python and commands are run (tests/acceptance/test_pages.py, test_runbook.py), the others read.
@@ -207,6 +208,45 @@ def test_every_variable_that_a_page_names_is_a_setting() -> None:
     for page in PAGES:
         named = set(re.findall(r"(?<!_)PUSHLEDGER_[A-Z_]+[A-Z]", page.text))
         assert named <= known, f"{page.name} names {sorted(named - known)}"
+
+
+def test_the_sum_of_a_shop_adds_up() -> None:
+    """Calls of a day at each rate, by the calls that an order takes."""
+    text = Page(ROOT / "README.md").text
+    (head,) = re.findall(r"^\| calls for an order .*$", text, re.MULTILINE)
+    rates = [int(rate) for rate in re.findall(r"(\d+) an hour", head)]
+    assert rates == [100, 200, 600]
+    rows = re.findall(r"^\| (\d+): [^|]* \|([\d ,|]+)\|$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for calls, cells in rows:
+        assert [int(cell.replace(",", "")) for cell in cells.split("|")] == [rate * 24 // int(calls) for rate in rates]
+
+
+def test_the_picture_of_a_message_has_all_its_states() -> None:
+    """And no other; no label holds what ends a label in Mermaid."""
+    (picture,) = Page(ROOT / "docs" / "concepts.md").blocks("mermaid")
+    arrows = [re.fullmatch(r" *(\S+) --> (\w+): ([^:;]+)", line) for line in picture.text.splitlines()[1:]]
+    assert all(arrows)
+    ends = {end for arrow in arrows if arrow for end in (arrow[1], arrow[2])}
+    assert ends - {"[*]"} == set(STATES)
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    """A map with streets that are gone leads astray."""
+    text = Page(ROOT / "docs" / "architecture.md").text
+    folders = ("producers", "worker", "dashboard", "sandbox", "tests", "docs")
+    present = [path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*")]
+    for name in re.findall(r"`([\w/]+(?:/|\.py|\.lua))`", text):
+        assert any(f"/{path}".endswith(f"/{name.rstrip('/')}") for path in present), name
+
+
+def test_the_changes_are_kept_in_their_form() -> None:
+    """Versions from the newest, each with a date but the one to come; only the six kinds of a change."""
+    page = Page(ROOT / "CHANGELOG.md")
+    versions = page.headings(2)
+    assert versions[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version) for version in versions[1:])
+    assert set(page.headings(3)) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_every_test_that_the_guarantees_name_is_there() -> None:

@@ -21,7 +21,8 @@ _LIBRARIES = {
     **dict.fromkeys(("wake", "draw"), (*_STORE, "budget", "presence", "due")),
     "signals": (*_STORE, "budget"),
     **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),
-    **dict.fromkeys(("pause", "forget", "restore", "begin", "page", "find", "note"), _STORE),
+    **dict.fromkeys(("pause", "forget", "restore", "begin", "find", "note"), _STORE),
+    "page": (*_STORE, "jobs", "decisions"),
 }
 
 
