@@ -17,6 +17,8 @@ A shop whose Celery app shares this broker can enqueue by name, without this pac
   refused. The task's id is the job's id.
 - ``argsrepr`` and ``kwargsrepr`` are to be blanked: Celery sends the arguments a second time in the headers, as a
   representation for logs and monitors, and that holds the text and the visitor.
+- On RabbitMQ the queue is a quorum queue, which a Celery app that does not know it would declare otherwise; see
+  docs/brokers.md for the three lines that tell it.
 - With a ``version`` an update or delete may arrive before its create; without one it is refused then.
 - What cannot be accepted is kept: ``pushledger list --state refused``.
 """
@@ -24,7 +26,9 @@ A shop whose Celery app shares this broker can enqueue by name, without this pac
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from pushledger.broker_address import BrokerAddress
+from pushledger.quorum_queues import quorum_queues
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -47,17 +51,19 @@ INTAKE_QUEUE = "pushledger.intake"
 INTAKE_TASKS = {verb: f"pushledger.{verb}" for verb in ("create", "update", "upsert", "delete")}
 
 
-def broker_settings(broker_url: str) -> dict[str, Any]:
+def broker_settings(address: BrokerAddress) -> dict[str, Any]:
     """Celery settings that producers and workers share: queues, JSON only, no results."""
     from kombu import Queue
 
+    queues = [Queue(DELIVER_QUEUE), Queue(INTAKE_QUEUE)]
     return {
-        "broker_url": broker_url,
+        "broker_url": address.url,
+        "broker_use_ssl": address.tls or False,
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_backend": None,
         "task_ignore_result": True,
-        "task_queues": [Queue(DELIVER_QUEUE), Queue(INTAKE_QUEUE)],
+        "task_queues": quorum_queues(DELIVER_QUEUE, INTAKE_QUEUE) if address.kind == "rabbitmq" else queues,
         "task_default_queue": DELIVER_QUEUE,
         "task_create_missing_queues": False,
         "task_routes": {
@@ -76,25 +82,13 @@ def make_producer(broker_url: str) -> Celery:
     """
     from celery import Celery
 
+    address = BrokerAddress.from_url(broker_url)
     producer = Celery("pushledger-producer", set_as_current=False)
-    producer.conf.update(broker_settings(broker_url))
-    producer.conf.update(task_publish_retry=False, broker_transport_options=publish_options(broker_url))
+    producer.conf.update(broker_settings(address))
+    producer.conf.update(
+        task_publish_retry=False, broker_transport_options=address.publishing(), broker_connection_timeout=1
+    )
     return producer
-
-
-def publish_options(broker_url: str) -> dict[str, Any]:
-    """Transport options under which a publish fails fast."""
-    if urlsplit(broker_url).scheme not in ("redis", "rediss"):
-        return {"max_retries": 0, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
-    return {
-        "socket_timeout": 1,
-        "socket_connect_timeout": 0.5,
-        "socket_keepalive": True,
-        "max_retries": 0,
-        "interval_start": 0,
-        "interval_step": 0.1,
-        "interval_max": 0.2,
-    }
 
 
 def reach_broker(broker_url: str) -> str:

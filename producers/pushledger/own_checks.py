@@ -11,6 +11,7 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from pushledger.broker import reach_broker
+from pushledger.broker_refusals import refusal
 from pushledger.checks import Check
 from pushledger.errors import LedgerUnavailable
 from pushledger.ledger import ServerFacts
@@ -132,6 +133,11 @@ def check_broker(broker_url: str) -> Check:
         said = f"{type(error).__name__}: {error}"
         if password := urlsplit(broker_url).password:
             said = said.replace(password, "**")
+        if remedy := refusal(error):
+            return Check("broker", "failed", f"{remedy} ({said})")
+        if "ssl" in said.lower():
+            asked = "it may ask for a client's certificate; give ssl_certfile in PUSHLEDGER_BROKER_URL"
+            return Check("broker", "failed", f"ends the TLS connection ({said}): {asked}")
         return Check("broker", "failed", f"cannot be reached ({said}); start it, or set PUSHLEDGER_BROKER_URL")
 
 

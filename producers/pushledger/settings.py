@@ -10,8 +10,10 @@ from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pushledger.broker_address import BrokerAddress
 from pushledger.errors import SettingsError
 from pushledger.ledger import Ledger, LedgerPolicy
+from pushledger.server_address import SentinelAddress, is_behind_sentinels, verify_tls_files
 
 __all__ = ["Duration", "Settings", "parse_duration"]
 
@@ -57,12 +59,14 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="The Redis or Valkey server that holds the ledger.",
+        description="The Redis or Valkey server that holds the ledger, over TLS (`rediss://`) or behind Sentinels "
+        "(`sentinel://`): [its forms](redis.md).",
     )
     broker_url: str = Field(
         "",
         repr=False,
-        description="Celery's broker. Empty: the ledger's server, next logical database.",
+        description="Celery's broker, [Redis or RabbitMQ](brokers.md). Empty: the ledger's server, next logical "
+        "database.",
     )
     account: str = Field(
         "default",
@@ -113,9 +117,10 @@ class Settings(BaseSettings):
         le=timedelta(minutes=2),
         description="How often an agent that is kept online is pinged; the API shows it so for 2 to 3 minutes.",
     )
-    durability: Literal["aof", "fsync"] = Field(
+    durability: Literal["aof", "fsync", "replica"] = Field(
         "aof",
-        description="`fsync`: a job is accepted only when the server has synced its append-only file (WAITAOF).",
+        description="When a job is accepted: `fsync`, when the server has synced its append-only file (WAITAOF); "
+        "`replica`, when a replica has it too (WAIT).",
     )
     redis_timeout: Duration = Field(
         timedelta(seconds=1.5),
@@ -133,17 +138,27 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("must start with redis://, rediss:// or unix://")
+        if parts.scheme not in ("redis", "rediss", "unix", "sentinel", "sentinels"):
+            raise ValueError("must start with redis://, rediss://, unix://, sentinel:// or sentinels://")
         # redis-py would take another path for database 0, without a word.
         if parts.scheme != "unix" and not re.fullmatch(_DATABASE, parts.path):
             raise ValueError("must end with the number of a logical database, as redis://host:6379/0 does")
-        if not _has_a_port(parts):
+        if is_behind_sentinels(url):
+            SentinelAddress.from_url(url)
+        elif not _has_a_port(parts):
             raise ValueError("must name a port from 0 to 65535")
+        verify_tls_files(url)
         try:
             Ledger.from_url(url, "default", LedgerPolicy(), timedelta(seconds=1)).close()
-        except ValueError:
+        except (TypeError, ValueError):
             raise ValueError("has an option after the question mark whose value does not fit") from None
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: str) -> str:
+        BrokerAddress.from_url(url)
+        verify_tls_files(url)
         return url
 
     @model_validator(mode="after")
@@ -167,6 +182,7 @@ class Settings(BaseSettings):
             max_backlog=self.max_backlog,
             ping_every=self.ping_every,
             fsync=self.durability == "fsync",
+            replica=self.durability == "replica",
         )
 
 

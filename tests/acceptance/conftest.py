@@ -113,6 +113,10 @@ class Sandbox:
         """Allow so many calls."""
         self._ask("PUT", "rate", {"rate": rate})
 
+    def accept_only(self, key: str | None) -> None:
+        """Accept this API key alone; None accepts any."""
+        self._ask("PUT", "keys", {"keys": None if key is None else [key]})
+
     def fault(self, kind: str, **details: Any) -> None:
         """Order a fault for the next matching request."""
         self._ask("POST", "faults", {"kind": kind, **details})

@@ -6,6 +6,8 @@ import importlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from pushledger import LedgerUnavailable, RefusedJob, Update, Upsert
 from pushledger.broker import DELIVER_QUEUE
 from pushledger.ledger import Ledger
 from pushledger_worker.audit import Copy, Wish, audit
+from pushledger_worker.stack import kill_group
 
 if TYPE_CHECKING:
     from acceptance.conftest import Stage
@@ -93,6 +96,26 @@ def test_sigterm_lets_the_call_in_the_air_end_and_leaves_the_rest_for_the_next_w
     stage.worker()
     wait_until(lambda: stage.rests(*local_ids), 10, "the next worker delivers the rest")
     assert [stage.sandbox.seen_by(f"visitor-{number}") for number in range(6)] == [["Order received"]] * 6
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_worker_whose_output_nobody_reads_any_more_still_stops(stage: Stage, log_format: str) -> None:
+    """As when `pushledger worker | tee log` loses its tee: a SIGTERM was heard, and forgotten."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pushledger", "worker"],
+        env={**os.environ, **stage.environment(LOG_FORMAT=log_format)},
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+        start_new_session=True,
+    )
+    stage.stack.callback(kill_group, process.pid)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as output:
+        assert any(" ready." in line for line in output), "it began"
+    process.terminate()
+    assert process.wait(30) == 0
 
 
 def test_a_killed_child_of_the_pool_costs_a_lease_and_not_the_worker(stage: Stage, wait_until: WaitUntil) -> None:

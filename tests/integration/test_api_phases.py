@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+import uvloop
 from pushledger_worker.answer import Answer, Answered, NotSent, Unanswered
 from pushledger_worker.api import Api
 from pushledger_worker.plan import Call, Edit, Remove, Send
@@ -29,6 +30,7 @@ PATIENCE = 5.0
 RESET = struct.pack("ii", 1, 0)
 
 Ending: TypeAlias = Callable[[socket.socket], None]
+new_event_loop = asyncio.new_event_loop
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,12 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True, params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def _loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run on uvloop, `pushledger verify` on asyncio's own loop: both must tell the phases truly."""
+    monkeypatch.setattr(sys.modules[__name__], "new_event_loop", request.param)
 
 
 # ---------------------------------------------------------------- a peer that ends connections as it is told
@@ -155,14 +163,14 @@ def with_api(
     url: str,
     use: Callable[[Api], Awaitable[list[Answer]]],
     timeout: float = PATIENCE,
-    inflight: int = 1,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> list[Answer]:
     async def run() -> list[Answer]:
-        async with Api(url, lambda: SecretStr("k"), timedelta(seconds=timeout), inflight, clock) as api:
+        async with Api(url, lambda: SecretStr("k"), timedelta(seconds=timeout), clock) as api:
             return await use(api)
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(run())
 
 
 def perform(
@@ -296,7 +304,7 @@ def test_hanging_calls_take_no_connection_from_others(wait_until: WaitUntil) -> 
         say_nothing(connection)
 
     with peer(answer_or_hang) as mixed:
-        with_api(mixed.url, use, inflight=16)
+        with_api(mixed.url, use)
         assert hung() == 9
 
 
@@ -457,3 +465,23 @@ def test_an_answer_before_the_whole_request_was_read_is_an_answer() -> None:
         [answer] = perform(other.url, Send("pushed", "{}", "x" * 65_536))
     assert isinstance(answer, Answered)
     assert answer.status == 413
+
+
+# ---------------------------------------------------------------- through a proxy
+
+
+def test_the_proxy_that_the_environment_names_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY and NO_PROXY count, as users of httpx expect."""
+    with peer(say(OK)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v3"))
+        (answer,) = perform("http://api.example.org/v3", SEND)
+    assert isinstance(answer, Answered)
+    assert proxy.requests[0].startswith(b"POST http://api.example.org/v3/conversations/pushedMessages HTTP/1.1")
+
+
+def test_a_host_that_needs_no_proxy_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(say(OK)) as direct, deaf_port() as deaf:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        (answer,) = perform(direct.url, SEND)
+    assert isinstance(answer, Answered)

@@ -21,7 +21,7 @@ from pushledger.errors import (
     UnknownLocalId,
 )
 from pushledger.jobs import Adoption, Delete, Update
-from pushledger.ledger import AccountPause, Budget, Decided, Ledger, LedgerPolicy, RateWindow, waiting_for
+from pushledger.ledger import AccountPause, Budget, Decided, Ledger, LedgerPolicy, RateWindow, Recorded, waiting_for
 from pushledger.ledger.connection import Connection
 from pushledger.ledger.exchanges import Decision, DecisionResult
 from pushledger.message import Wait
@@ -1010,8 +1010,16 @@ def test_with_fsync_a_job_is_accepted_only_when_it_is_on_disk(durable_url: str, 
     assert decide(ledger, "retry") == "queued"
     client.config_set("appendfsync", "no")
     with pytest.raises(LedgerUnavailable, match="not synced"):
-        ledger.record(create("order:2"))
+        ledger.record(create("order:2"), "the-job")
     client.close()
+    with redis.Redis.from_url(durable_url, decode_responses=True, protocol=2) as fresh:
+        # WAITAOF looks at what its own connection wrote, and this one has written nothing yet.
+        with pytest.raises(LedgerUnavailable, match="not synced"):
+            Account(fresh, account, fsync=True).record(create("order:2"), "the-job")
+        fresh.config_set("appendfsync", "everysec")
+        repeated = Account(fresh, account, fsync=True).record(create("order:2"), "the-job")
+        assert isinstance(repeated, Recorded)
+        assert (repeated.receipt.outcome, repeated.receipt.revision) == ("queued", 1)
 
 
 def test_with_fsync_and_no_append_only_file_the_error_says_so(real_client: redis.Redis, account: str) -> None:

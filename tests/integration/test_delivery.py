@@ -123,7 +123,7 @@ class Stage:
     ) -> AsyncIterator[Delivery]:
         connection = AsyncConnection.from_url(redis_url or self.redis_url, SECONDS)
         ledger = ledger_class(connection, self.account, self.policy)
-        api = Api(self.api_url, lambda: SecretStr(self.key), options.call_timeout, options.inflight, clock)
+        api = Api(self.api_url, lambda: SecretStr(self.key), options.call_timeout, clock)
         try:
             async with api:
                 yield Delivery(ledger, wrap(api), options, stopping, clock)

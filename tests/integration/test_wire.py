@@ -161,7 +161,7 @@ NINE: dict[str, tuple[Call, Official]] = {
 
 
 async def ours(url: str, call: Call) -> Answered:
-    async with Api(url, lambda: SecretStr(KEY), timedelta(seconds=5), 1, time.monotonic) as api:
+    async with Api(url, lambda: SecretStr(KEY), timedelta(seconds=5), time.monotonic) as api:
         answer = await api.perform(call, time.monotonic() + 5)
     assert isinstance(answer, Answered)
     return answer

@@ -44,7 +44,7 @@ VARIANTS = (
     Variant("R4: no send-by", options=Options(checks_send_by=False)),
     Variant("R5: the target may change within a life", "if live and not same_target(m, job) then", "if false then"),
     Variant("R6: a deletion that may leave a copy is final", "return hold(m, 'copy_may_remain', now)", ""),
-    Variant("R7: jobs are not remembered", "\n  if receipt then", "\n  if false then"),
+    Variant("R7: jobs are not remembered", "    if receipt then", "    if false then"),
     Variant("R8: a late id is ignored", "elseif outcome.kind == 'confirmed' and", "elseif false and"),
     Variant(
         "R8: a late id is adopted whatever is known",
@@ -58,7 +58,7 @@ VARIANTS = (
     ),
     Variant("R9: a create without an id is sent again", "m.no_id == '' and", ""),
     Variant("R14: versions are ignored", "num(job.version) < num(m.version)", "false"),
-    Variant("no token check", "current, passed = m.token == token", "current, passed = m.token ~= ''"),
+    Variant("no token check", "local current = m.token == token", "local current = m.token ~= ''"),
     Variant("blind re-send", "num(m.resent) < num(limit) + num(m.granted)", "true"),
     Variant(
         "an expired lease counts as not sent",

@@ -49,7 +49,7 @@ def performed(
         def transport() -> httpx.AsyncBaseTransport:
             return httpx.MockTransport(note)
 
-        async with Api(base_url, current_key, timedelta(seconds=5), 1, lambda: now, transport) as api:
+        async with Api(base_url, current_key, timedelta(seconds=5), lambda: now, transport) as api:
             return [await api.perform(call, send_by) for call in calls]
 
     return asyncio.run(perform()), requests
@@ -201,7 +201,7 @@ def test_quick_retries_look_at_the_clock_too() -> None:
         def transport() -> httpx.AsyncBaseTransport:
             return httpx.MockTransport(refuse)
 
-        async with Api(BASE, key, timedelta(seconds=5), 1, lambda: next(now), transport) as api:
+        async with Api(BASE, key, timedelta(seconds=5), lambda: next(now), transport) as api:
             return await api.perform(SEND, 10.0)
 
     assert asyncio.run(perform()) == Dropped()

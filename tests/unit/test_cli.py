@@ -377,7 +377,7 @@ def test_a_verb_whose_own_package_is_gone_is_a_broken_installation() -> None:
 def test_all_installed_verbs_are_listed() -> None:
     result = CliRunner().invoke(cli, ["--help"], prog_name="pushledger")
     assert result.exit_code == 0
-    for verb in ("create", "update", "upsert", "delete", "show", "list", "worker", "sandbox", "demo"):
+    for verb in ("create", "update", "upsert", "delete", "show", "list", "worker", "sandbox", "demo", "up"):
         assert f"\n  {verb} " in result.stdout
 
 

@@ -28,8 +28,10 @@ def away(seconds: float) -> bool:
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Where compose.yaml says that the files are; none is there yet. The check reads its settings from the process."""
-    for name in ("PUSHLEDGER_API_KEY", "PUSHLEDGER_API_KEY_FILE"):
+    # The check sets these for its process, and they must not outlive the test.
+    for name in ("PUSHLEDGER_API_KEY", "PUSHLEDGER_DASHBOARD_TOKENS"):
         monkeypatch.setenv(name, "")
+        monkeypatch.setenv(f"{name}_FILE", "")
     return {
         "PUSHLEDGER_API_KEY_FILE": str(tmp_path / "api_key"),
         "PUSHLEDGER_DASHBOARD_TOKENS_FILE": str(tmp_path / "tokens"),

@@ -14,10 +14,6 @@ from pushledger_worker.settings import WorkerSettings
 from pushledger_worker.tick import _Looker
 
 
-class _App:
-    """Stands in for Celery: the tick only sends tasks through it, and here none is due."""
-
-
 @pytest.fixture
 def settings(valkey_url: str, account: str) -> WorkerSettings:
     values: dict[str, Any] = {"redis_url": valkey_url, "account": account, "api_key": "k", "rate": "off"}
@@ -38,7 +34,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def test_a_backlog_near_its_limit_is_told_once_a_minute(
     settings: WorkerSettings, ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looker = _Looker(settings, _App())
+    looker = _Looker(settings)
     ledger.record([Create(f"order:{n}", f"v{n}", "text", agent_id="a") for n in range(7)])
     looker.look()
     assert not warnings(caplog), "seven of ten are none of its business"
@@ -60,7 +56,7 @@ def test_a_backlog_near_its_limit_is_told_once_a_minute(
 def test_without_a_limit_nothing_is_told(
     settings: WorkerSettings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    looker = _Looker(settings.model_copy(update={"max_backlog": 0}), _App())
+    looker = _Looker(settings.model_copy(update={"max_backlog": 0}))
     ledger.record([Create("order:1", "v", "text", agent_id="a")])
     looker.look()
     assert not warnings(caplog)

@@ -7,10 +7,13 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from pushledger.errors import SettingsError
@@ -26,10 +29,12 @@ __all__ = ["Api"]
 # httpx logs each URL at INFO, and an edit's URL holds the message id.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-# httpx's pool is linear in open connections (encode/httpx#3215): several small ones stay cheap.
-CONNECTIONS_PER_CLIENT = 8
+# httpx's pool is linear in open connections (encode/httpx#3215): each call in the air has a pool of its own.
+ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 QUICK_TRIES = 3
 LAST_LOOK = 0.05  # seconds before a call's end: a process that wakes up after it still reads what has come meanwhile
+# The content type is asked for on every request, with a body or without ("Key concepts" of the reference).
+_HEADERS = [(b"accept", b"application/json"), (b"user-agent", b"pushledger"), (b"content-type", b"application/json")]
 _COLLECTIONS: dict[Kind, str] = {"pushed": "pushedMessages", "agent": "messages"}
 
 
@@ -65,7 +70,6 @@ class Api:
         base_url: str,
         key: Callable[[], SecretStr],
         call_timeout: timedelta,
-        inflight: int,
         clock: Callable[[], float],
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
@@ -73,19 +77,18 @@ class Api:
         self._key = key
         self._call_timeout = call_timeout.total_seconds()
         self._clock = clock
-        connections = min(inflight, CONNECTIONS_PER_CLIENT)
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._clients = [
-            httpx.AsyncClient(
-                limits=limits,
-                timeout=self._call_timeout,
-                follow_redirects=False,
-                transport=transport() if transport else None,
-                headers={"accept": "application/json", "user-agent": "pushledger"},
-            )
-            for _ in range(-(-inflight // CONNECTIONS_PER_CLIENT))
-        ]
-        self._in_the_air = dict.fromkeys(self._clients, 0)
+        # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
+        connect = self._call_timeout / (QUICK_TRIES + 1)
+        self._timeouts = httpx.Timeout(None, connect=connect).as_dict()
+        self._make_transport = transport or _transports(base_url)
+        self._transports: list[httpx.AsyncBaseTransport] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
+
+    def _free_transport(self) -> httpx.AsyncBaseTransport:
+        if self._idle:
+            return self._idle.pop()
+        self._transports.append(self._make_transport())
+        return self._transports[-1]
 
     async def perform(self, call: Call, send_by: float) -> Answer:
         """Make the call unless ``send_by`` (on the clock) has passed; never raises for what the network does.
@@ -120,14 +123,12 @@ class Api:
         request = self._request(call, phase)
         if self._clock() > send_by:
             return Dropped()
-        # Not in turn: one with hanging calls would let others wait for its connections.
-        client = min(self._clients, key=self._in_the_air.__getitem__)
-        self._in_the_air[client] += 1
+        transport = self._free_transport()
         try:
-            response = await client.send(request, stream=True)
-            phase.answered = _read(response, b"")
+            response = await transport.handle_async_request(request)
+            phase.answered = _read(response)
             async with aclosing(response):
-                return _read(response, await response.aread())
+                return replace(phase.answered, body=_read_body(await response.aread()))
         except Exception as error:  # of whatever type: the phase decides, not the name (R10)
             if phase.answered:
                 return phase.answered
@@ -135,7 +136,7 @@ class Api:
                 return Unanswered(type(error).__name__)
             raise _NoConnection(f"{type(error).__name__}: {error}") from error
         finally:
-            self._in_the_air[client] -= 1
+            self._idle.append(transport)
 
     def _request(self, call: Call, phase: _Phase) -> httpx.Request:
         body: bytes | None = None
@@ -150,18 +151,15 @@ class Api:
                 method, path = "DELETE", f"{_COLLECTIONS[kind]}/{_segment(message_id)}"
             case Ping(agent):
                 method, path, body = "POST", "agentOnlinePing", agent.encode()
-        url = f"{self._base_url}/conversations/{path}"
-        # The content type is asked for on every request, with a body or without ("Key concepts" of the reference).
-        headers = {"api-key": self._key().get_secret_value(), "content-type": "application/json"}
-        # Connecting ends by itself before the call does: httpcore leaks a socket whose TLS handshake is cancelled.
-        timeout = httpx.Timeout(None, connect=self._call_timeout / (QUICK_TRIES + 1))
-        extensions = {"trace": phase.trace, "timeout": timeout.as_dict()}
-        return self._clients[0].build_request(method, url, headers=headers, content=body, extensions=extensions)
+        url = _url(f"{self._base_url}/conversations/{path}")
+        headers = [*_HEADERS, (b"api-key", self._key().get_secret_value().encode())]
+        extensions = {"trace": phase.trace, "timeout": self._timeouts}
+        return httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,6 +168,18 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _transports(base_url: str) -> Callable[[], httpx.AsyncBaseTransport]:
+    """Makes transports to the API, through the proxy that the environment names for it (HTTPS_PROXY, NO_PROXY …).
+
+    Without a client before them: what it adds (cookies, redirects, authentication) is not wanted, and costs as much as
+    the request itself.
+    """
+    parts, proxies = urlsplit(base_url), getproxies()
+    proxy = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+    tls = httpx.create_ssl_context()  # one for all: making it reads the certificates, some 20 ms
+    return lambda: httpx.AsyncHTTPTransport(verify=tls, limits=ONE_CONNECTION, proxy=proxy)
 
 
 @asynccontextmanager
@@ -184,6 +194,10 @@ async def _timeout(seconds: float) -> AsyncIterator[None]:
             timer.cancel()
 
 
+# All creates go to one address: parsing it anew would be a twelfth of a call's cost.
+_url = lru_cache(maxsize=8)(httpx.URL)
+
+
 def _segment(message_id: str) -> str:
     if message_id in ("", ".", ".."):
         raise ValueError("a message id must be more than dots, or the path would name something else")
@@ -194,11 +208,14 @@ def _json(body: dict[str, str]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _read(response: httpx.Response, content: bytes) -> Answered:
+def _read(response: httpx.Response) -> Answered:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answered(response.status_code, headers, {}, "html" in headers.get("content-type", ""))
+
+
+def _read_body(content: bytes) -> dict[str, object]:
     try:
         parsed: object = json.loads(content) if content else {}
     except (ValueError, RecursionError):  # error bodies of proxies are HTML, or anything else
         parsed = {}
-    body = {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answered(response.status_code, headers, body, "html" in headers.get("content-type", ""))
+    return {str(name): value for name, value in parsed.items()} if isinstance(parsed, dict) else {}

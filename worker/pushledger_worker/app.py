@@ -19,14 +19,18 @@ from celery.signals import (
     worker_shutting_down,
 )
 from celery.worker.consumer import consumer as celery_consumer
-from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings, publish_options
+from pushledger.broker import DELIVER, INTAKE_TASKS, UNPARK, broker_settings
+from pushledger.broker_address import BrokerAddress
+from pushledger.broker_refusals import refusal
 from pushledger.errors import InvalidJob, LedgerUnavailable, SettingsError
 from pushledger.ledger import Ledger
 from pushledger.settings import Settings
 from pushledger.wakeup import WakeUps
 
+from pushledger_worker.dead_letters import DeadLetters
 from pushledger_worker.intake import Intake
 from pushledger_worker.json_log import set_formatter, write_json
+from pushledger_worker.last_words import stop_unheard
 from pushledger_worker.process import current_process
 from pushledger_worker.receivers import Hook
 from pushledger_worker.settings import worker_settings
@@ -72,25 +76,17 @@ def _is_stopping() -> bool:
 
 def _make_app() -> Celery:
     made = Celery("pushledger", set_as_current=False)
-    broker_url = Settings().broker_url
-    made.conf.update(broker_settings(broker_url))
+    address = BrokerAddress.from_url(Settings().broker_url)
+    made.conf.update(broker_settings(address))
     made.conf.update(
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A full broker refuses what kombu notes of a message it hands out; that would end the worker.
-        broker_channel_error_retry=True,
-        # No task waits longer than the intake does for a ledger that is away; a copy that comes back records nothing.
-        broker_transport_options={
-            "visibility_timeout": 300,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 3,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-        }
-        if broker_url.startswith("redis")
-        else {},
+        # A full Redis refuses what kombu notes of a message it hands out, and that would end the worker. What RabbitMQ
+        # refuses is a queue or a right, and stays so: a worker that ends says it louder than one that tries for ever.
+        broker_channel_error_retry=address.kind != "rabbitmq",
+        broker_transport_options=address.consuming(),
+        # Only RabbitMQ has them: a host that went away without a word is noticed within two of them.
+        broker_heartbeat=30,
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -98,8 +94,12 @@ def _make_app() -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=True,
+        # RabbitMQ lets go of queues that outlive their connection but not its own restart.
+        control_queue_exclusive=address.kind == "rabbitmq",
     )
     made.steps["consumer"].add(Tick)
+    if address.kind == "rabbitmq":
+        made.steps["consumer"].add(DeadLetters)
     return made
 
 
@@ -174,9 +174,10 @@ def _writes_json() -> bool:
 
 
 @celeryd_init.connect(weak=False)
-def _write_json(instance: Any, **_: Any) -> None:
+def _set_up_output(instance: Any, **_: Any) -> None:
     if _writes_json():
         write_json(instance)
+    stop_unheard()
 
 
 @after_setup_logger.connect(weak=False)
@@ -200,19 +201,17 @@ def _check(sender: Any, **_: Any) -> None:
 
 
 def _check_broker() -> None:
-    """A broker that is away is waited for; one without the database that is asked for will never have it."""
-    broker_url = str(app.conf.broker_url)
-    if not broker_url.startswith("redis"):
-        return
+    """A broker that is away is waited for; one that refuses this user, or has other queues, will do so for ever."""
+    address = BrokerAddress.from_url(worker_settings().broker_url)
     try:
-        with app.connection_for_read(transport_options=publish_options(broker_url)) as connection:
+        with app.connection_for_read(transport_options=address.publishing(), connect_timeout=2) as connection:
             connection.connect()
+            if address.kind == "rabbitmq":
+                for queue in app.amqp.queues.values():
+                    queue.bind(connection.default_channel).declare()
     except Exception as error:  # whatever the transport raises; the worker itself connects again, with patience
-        if "DB index is out of range" in str(error):
-            raise SystemExit(
-                "pushledger: PUSHLEDGER_BROKER_URL: its server has no such logical database; give one that it has, "
-                "or another server"
-            ) from None
+        if remedy := refusal(error):
+            raise SystemExit(f"pushledger: PUSHLEDGER_BROKER_URL: {remedy} ({error})") from None
 
 
 @worker_shutting_down.connect(weak=False)

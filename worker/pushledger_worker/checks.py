@@ -49,7 +49,7 @@ async def check_api_key(messages: AsyncMessages) -> Check:
 async def _read(settings: WorkerSettings, ledger: AsyncLedger) -> Answer | Drawn:
     key = ApiKey(settings.api_key, settings.api_key_file).current
     call = Probe("pushed", f"pushledger-check-{secrets.token_hex(8)}")
-    async with Api(settings.api_url, key, settings.call_timeout, 1, boot_clock) as api:
+    async with Api(settings.api_url, key, settings.call_timeout, boot_clock) as api:
         return await Reading(ledger, api, delivery_options(settings)).read(call, timedelta(0), polite=True)
 
 

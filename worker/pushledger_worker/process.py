@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import uvloop
 from pushledger.ledger import AsyncLedger
 from pushledger.wakeup import WakeUps
 
@@ -66,7 +67,7 @@ class Process:
         return cls(
             pid=os.getpid(),
             settings=settings,
-            runner=asyncio.Runner(),
+            runner=asyncio.Runner(loop_factory=uvloop.new_event_loop),
             ledger=AsyncLedger.from_url(
                 settings.redis_url, settings.account, settings.policy(), settings.redis_timeout
             ),
@@ -74,7 +75,6 @@ class Process:
                 settings.api_url,
                 ApiKey(settings.api_key, settings.api_key_file).current,
                 settings.call_timeout,
-                settings.inflight,
                 boot_clock,
             ),
             wake_ups=WakeUps(settings.broker_url),

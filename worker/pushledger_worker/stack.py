@@ -1,4 +1,4 @@
-"""The processes of a whole stack on one machine: a sandbox and workers, each in a process group of its own."""
+"""The processes of a whole stack on one machine, each in a process group of its own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["kill", "sandbox_process", "stop", "worker_process"]
+__all__ = ["kill", "kill_group", "leashed_process", "sandbox_process", "stop", "worker_process"]
 
 STOP_SECONDS = 20
 
@@ -48,6 +48,16 @@ def worker_process(environment: Mapping[str, str], log: Path) -> subprocess.Pope
     return _start(["-m", "pushledger", "worker"], environment, log)
 
 
+def leashed_process(
+    command: Sequence[str], environment: Mapping[str, str], leash: int, held: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Start what ``leash_command`` gives, with the pipe's end and what it and its children hold as long as they live.
+
+    It writes to this process's standard output.
+    """
+    return subprocess.Popen(command, env=environment, stdin=leash, pass_fds=held, start_new_session=True)
+
+
 def stop(process: subprocess.Popen[str]) -> int:
     """End a process warmly, and by force if it takes too long; its exit status."""
     if process.poll() is None:
@@ -65,5 +75,12 @@ def stop(process: subprocess.Popen[str]) -> int:
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL a process and its children, as a machine that dies would."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
         process.wait()
+
+
+def kill_group(group: int) -> None:
+    """SIGKILL whatever there is of a process group."""
+    # macOS refuses where nothing but a process that has ended is left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)

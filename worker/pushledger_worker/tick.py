@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from celery import bootsteps
-from pushledger.broker import INTAKE_QUEUE, UNPARK
 from pushledger.errors import PushledgerError
 from pushledger.ledger import Ledger
 from pushledger.wakeup import WakeUps
@@ -43,7 +42,7 @@ class Tick(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Arm the timer; called again after each reconnection."""
         if self._looker is None:
-            self._looker = _Looker(worker_settings(), consumer.app)
+            self._looker = _Looker(worker_settings())
         self._timer = consumer.timer.call_repeatedly(worker_settings().tick.total_seconds(), self._looker.look)
 
     def stop(self, consumer: Any) -> None:
@@ -61,9 +60,8 @@ class Tick(bootsteps.StartStopStep):
 
 
 class _Looker:
-    def __init__(self, settings: WorkerSettings, app: Any) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._app = app
         self._ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
         self._wake_ups = WakeUps(settings.broker_url)
         self._signals = SignalDesk(self._ledger, receivers(settings), settings.signal_age)
@@ -81,11 +79,9 @@ class _Looker:
                 self._wake_ups.publish(self._settings.account)
             self._signals.look()
             if self._ledger.parked_count():
-                self._app.send_task(UNPARK, queue=INTAKE_QUEUE, ignore_result=True, retry=False)
+                self._wake_ups.unpark(self._settings.account)
             self._warn_of_backlog()
-        except PushledgerError as error:
-            self._hush(error)
-        except Exception as error:  # the broker's client raises what it likes; the tick must go on
+        except Exception as error:  # whatever it is, the tick must go on
             self._hush(error)
 
     def close(self) -> None:

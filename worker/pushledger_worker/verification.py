@@ -145,7 +145,7 @@ async def open_verification(
     ledger = AsyncLedger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
     key = ApiKey(settings.api_key, settings.api_key_file).current
     wake_ups = WakeUps(settings.broker_url)
-    async with Api(settings.api_url, key, settings.call_timeout, 1, boot_clock) as api:
+    async with Api(settings.api_url, key, settings.call_timeout, boot_clock) as api:
         try:
             wake = functools.partial(wake_ups.publish, settings.account)
             yield Verification(ledger, api, delivery_options(settings), said=said, wake=wake)

@@ -3,6 +3,7 @@
 from pushledger.ledger.account import Account, Heartbeat, Pause, waiting_for
 from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief, Repairable
+from pushledger.ledger.connection import NO_RETRIES
 from pushledger.ledger.deliveries import (
     HIGHEST_SHARE,
     AccountPause,
@@ -27,6 +28,7 @@ from pushledger.ledger.server import ServerFacts
 __all__ = [
     "HIGHEST_SHARE",
     "NOBODY",
+    "NO_RETRIES",
     "SHOWN_WITHIN",
     "Account",
     "AccountPause",

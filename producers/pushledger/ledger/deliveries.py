@@ -120,7 +120,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What came of one call; ``lua/message.lua`` (Message.settle) says what each kind means.
+    """What came of one call; ``lua/calls.lua`` (Message.settle) says what each kind means.
 
     ``retry_in`` is the least time until the next attempt; ``counts`` whether this was one.
     """

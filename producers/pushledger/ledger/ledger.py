@@ -19,7 +19,7 @@ from pushledger.ledger.connection import AsyncConnection, Connection
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Drawn, Settled, Settlement
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument
-from pushledger.ledger.exchanges import FSYNC_TIMEOUT, Decided, Decision, DecisionResult, Exchanges, RecordResult
+from pushledger.ledger.exchanges import SAFE_WITHIN, Decided, Decision, DecisionResult, Exchanges, RecordResult
 from pushledger.ledger.history import Sample
 from pushledger.ledger.keys import Keys
 from pushledger.ledger.pages import BulkAction, BulkStep, Filter, Found, Order, Page, Place, SearchBy, SearchPlace
@@ -40,7 +40,7 @@ _AT_ONCE = 200
 
 
 def _patience(policy: LedgerPolicy, timeout: timedelta) -> timedelta:
-    return timeout + FSYNC_TIMEOUT if policy.fsync else timeout
+    return timeout + SAFE_WITHIN if policy.fsync or policy.replica else timeout
 
 
 def _identified(jobs: Sequence[Job]) -> list[tuple[str, str, Job]]:

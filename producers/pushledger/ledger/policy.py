@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,28 +27,34 @@ class LedgerPolicy:
     max_backlog: int = 0
     ping_every: timedelta = timedelta(minutes=1)
     fsync: bool = False
+    replica: bool = False
     max_claims: int = 5
     wake_for: timedelta = timedelta(seconds=1)
     jobs_for: timedelta = timedelta(minutes=15)
 
     def arguments(self) -> tuple[str | int, ...]:
         """Name, value, name, value … for the scripts; durations in milliseconds."""
-        return (
-            *("max_resends", self.max_resends),
-            *("settle_delay", milliseconds(self.settle_delay)),
-            *("retention", milliseconds(self.retention)),
-            *("tombstone", max(1, milliseconds(self.tombstone_for))),
-            *("timeline", milliseconds(self.timeline_for)),
-            *("timeline_length", self.timeline_length),
-            *("failed", max(1, milliseconds(self.keep_failed_for))),
-            *("fold_for", milliseconds(self.fold_for)),
-            *("lane_wait", milliseconds(self.lane_wait)),
-            *("patience", milliseconds(self.patience)),
-            *("max_backlog", self.max_backlog),
-            *("ping_every", milliseconds(self.ping_every)),
-            *("max_claims", self.max_claims),
-            *("lost", _LOST),
-        )
+        return _arguments(self)
+
+
+@functools.cache
+def _arguments(policy: LedgerPolicy) -> tuple[str | int, ...]:
+    return (
+        *("max_resends", policy.max_resends),
+        *("settle_delay", milliseconds(policy.settle_delay)),
+        *("retention", milliseconds(policy.retention)),
+        *("tombstone", max(1, milliseconds(policy.tombstone_for))),
+        *("timeline", milliseconds(policy.timeline_for)),
+        *("timeline_length", policy.timeline_length),
+        *("failed", max(1, milliseconds(policy.keep_failed_for))),
+        *("fold_for", milliseconds(policy.fold_for)),
+        *("lane_wait", milliseconds(policy.lane_wait)),
+        *("patience", milliseconds(policy.patience)),
+        *("max_backlog", policy.max_backlog),
+        *("ping_every", milliseconds(policy.ping_every)),
+        *("max_claims", policy.max_claims),
+        *("lost", _LOST),
+    )
 
 
 _LOST = json.dumps({"phase": "unknown", "detail": "the worker's lease ran out"}, separators=(",", ":"))

@@ -10,10 +10,15 @@ from importlib.resources import files
 __all__ = ["Script", "script"]
 
 _STORE = ("message", "store", "lane")
+# Only what a verb needs: the server defines every function of a script anew at each run.
 _LIBRARIES = {
-    **dict.fromkeys(("record", "retry", "resend", "resolve", "discard", "adopt", "repair"), (*_STORE, "operation")),
-    **dict.fromkeys(("claim", "wake", "draw"), (*_STORE, "budget", "presence", "due")),
-    "settle": (*_STORE, "budget", "presence"),
+    "record": (*_STORE, "jobs", "operation"),
+    **dict.fromkeys(
+        ("retry", "resend", "resolve", "discard", "adopt", "repair"), (*_STORE, "jobs", "decisions", "operation")
+    ),
+    "claim": (*_STORE, "calls", "budget", "presence", "due"),
+    "settle": (*_STORE, "calls", "budget", "presence"),
+    **dict.fromkeys(("wake", "draw"), (*_STORE, "budget", "presence", "due")),
     "signals": (*_STORE, "budget"),
     **dict.fromkeys(("online", "offline"), (*_STORE, "presence")),
     **dict.fromkeys(("pause", "forget", "restore", "begin", "page", "find", "note"), _STORE),

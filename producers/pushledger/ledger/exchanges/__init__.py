@@ -9,12 +9,12 @@ from pushledger.ledger.exchanges.intake import IntakeExchanges
 from pushledger.ledger.exchanges.jobs import Decided, Decision, DecisionResult, JobExchanges, Recorded, RecordResult
 from pushledger.ledger.exchanges.listings import ListingExchanges
 from pushledger.ledger.exchanges.map import MapExchanges
-from pushledger.ledger.exchanges.of_account import FSYNC_TIMEOUT
+from pushledger.ledger.exchanges.of_account import SAFE_WITHIN
 from pushledger.ledger.exchanges.pages import PageExchanges
 from pushledger.ledger.exchanges.signals import SignalExchanges
 from pushledger.ledger.exchanges.standing import StandingExchanges
 
-__all__ = ["FSYNC_TIMEOUT", "Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
+__all__ = ["SAFE_WITHIN", "Decided", "Decision", "DecisionResult", "Exchanges", "RecordResult", "Recorded"]
 
 
 class Exchanges(

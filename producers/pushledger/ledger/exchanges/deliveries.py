@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, starmap
 from typing import Literal, cast
 
 from pushledger.jobs import Kind
 from pushledger.ledger.deliveries import Budget, Claim, Claimed, Settled, Settlement
 from pushledger.ledger.exchange import Argument, Exchange, Reply, ScriptCall
-from pushledger.ledger.exchanges.of_account import AccountExchange
+from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange, named
+from pushledger.ledger.exchanges.replies import items
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import error_to_json
 
@@ -34,8 +35,13 @@ class DeliveryExchanges(AccountExchange):
 
     def settle(self, settlements: Sequence[tuple[Claimed, Settlement]], budget: Budget) -> Exchange[list[Settled]]:
         """Hand back what came of calls."""
-        calls = tuple(self._settle_call(claimed, settlement, budget) for claimed, settlement in settlements)
-        return Exchange(calls, lambda replies: [_settled(reply) for reply in replies])
+        policy = self.policy.arguments()
+        head = (budget.render(), len(policy), *policy)
+        calls = tuple(
+            self.call("settle", *head, *chain.from_iterable(starmap(_settlement, settlements[start : start + AT_ONCE])))
+            for start in range(0, len(settlements), AT_ONCE)
+        )
+        return Exchange(calls, lambda replies: [_settled(reply) for reply in chain.from_iterable(map(items, replies))])
 
     def settle_and_claim(
         self,
@@ -49,18 +55,6 @@ class DeliveryExchanges(AccountExchange):
         settles = self.settle(settlements, budget)
         commands = (*settles.commands, self._claim_call(claim_id, wanted, lease, budget))
         return self.synced(Exchange(commands, lambda replies: (settles.read(replies[:-1]), _claim(replies[-1]))))
-
-    def _settle_call(self, claimed: Claimed, settlement: Settlement, budget: Budget) -> ScriptCall:
-        values = _settlement_fields(claimed, settlement)
-        return self.call(
-            "settle",
-            claimed.local_id,
-            claimed.token,
-            budget.render(),
-            2 * len(values),
-            *chain.from_iterable(values.items()),
-            *self.policy.arguments(),
-        )
 
     def wake(self, asker: str, budget: Budget) -> Exchange[tuple[bool, timedelta | None]]:
         """Ask whether to send a wake-up now, and when there will be something to claim."""
@@ -77,6 +71,10 @@ class DeliveryExchanges(AccountExchange):
         return Exchange((self.call("begin"),), lambda _: None)
 
 
+def _settlement(claimed: Claimed, settlement: Settlement) -> tuple[Argument, ...]:
+    return (claimed.local_id, claimed.token, *named(_settlement_fields(claimed, settlement)))
+
+
 def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Argument]:
     pause, heard = settlement.pause, settlement.heard
     return {
@@ -87,9 +85,9 @@ def _settlement_fields(claimed: Claimed, settlement: Settlement) -> dict[str, Ar
         "status": "" if settlement.status is None else settlement.status,
         "error": "" if settlement.error is None else error_to_json(settlement.error),
         "summary": _summary(settlement),
-        "retry_in": milliseconds(settlement.retry_in),
-        "attempt": int(settlement.counts),
-        "give_up": int(settlement.give_up),
+        "retry_in": milliseconds(settlement.retry_in) or "",
+        "attempt": "" if settlement.counts else 0,
+        "give_up": 1 if settlement.give_up else "",
         "pause_for": "" if pause is None else milliseconds(pause.duration),
         "pause_reason": "" if pause is None else pause.reason,
         "trouble": "" if pause is None else int(pause.trouble),

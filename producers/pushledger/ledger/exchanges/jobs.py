@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 from pushledger.errors import (
     AlreadyExists,
@@ -24,7 +24,8 @@ from pushledger.ledger.audit import NOBODY, By, audit_document
 from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.digests import digest
 from pushledger.ledger.exchange import Argument, Command, Exchange, Reply, ScriptCall
-from pushledger.ledger.exchanges.of_account import AccountExchange
+from pushledger.ledger.exchanges.of_account import AT_ONCE, AccountExchange, named
+from pushledger.ledger.exchanges.replies import items
 from pushledger.ledger.pages import BulkAction
 from pushledger.ledger.policy import milliseconds
 from pushledger.message import Outcome, Receipt, State
@@ -50,6 +51,7 @@ class Recorded:
 
 
 RecordResult = Recorded | RefusedJob
+_Operation: TypeAlias = "tuple[str, str, Mapping[str, Argument]]"
 Decision = Literal["retry", "resend", "resolve", "discard", "adopt", "repair"]
 
 
@@ -79,52 +81,49 @@ class JobExchanges(AccountExchange):
         self, jobs: Sequence[tuple[str, str, Job]], digest_key: bytes, by: By = NOBODY, audited: bool = False
     ) -> Exchange[list[RecordResult]]:
         """Record jobs, each with its job id and the life it would begin; ``audited`` ones are in the audit trail."""
-        calls = tuple(self._record_call(job_id, life, job, digest_key, by, audited) for job_id, life, job in jobs)
+        operations = [
+            (
+                job.local_id,
+                job_id,
+                {**_job_fields(job, life, digest_key), **_by_fields(job.verb, job.local_id, by, audited)},
+            )
+            for job_id, life, job in jobs
+        ]
 
         def read(replies: Sequence[Reply]) -> list[RecordResult]:
-            return [_recorded(job.local_id, reply) for (_, _, job), reply in zip(jobs, replies, strict=True)]
+            return [_recorded(job.local_id, reply) for (_, _, job), reply in zip(jobs, _flat(replies), strict=True)]
 
-        return self.synced(Exchange(calls, read))
-
-    def _record_call(self, job_id: str, life: str, job: Job, digest_key: bytes, by: By, audited: bool) -> ScriptCall:
-        fields = {**_job_fields(job, life, digest_key), **_by_fields(job.verb, job.local_id, by, audited)}
-        return self._operation("record", job.local_id, job_id, fields)
+        return self.synced(Exchange(self._operations("record", operations), read))
 
     def decide(
         self, verb: Decision, local_id: str, decision_id: str, fields: Mapping[str, Argument], by: By = NOBODY
     ) -> Exchange[DecisionResult]:
         """Carry out a person's decision on one message."""
-        call = self._operation(verb, local_id, decision_id, {**fields, **_by_fields(verb, local_id, by)})
-        return self.synced(Exchange((call,), lambda replies: _decided(verb, local_id, replies[0])))
+        operation = (local_id, decision_id, {**fields, **_by_fields(verb, local_id, by)})
+        calls = self._operations(verb, [operation])
+        return self.synced(Exchange(calls, lambda replies: _decided(verb, local_id, _flat(replies)[0])))
 
     def act(
         self, action: BulkAction, targets: Sequence[tuple[str, str]], by: By, details: dict[str, str]
     ) -> Exchange[list[DecisionResult | RecordResult]]:
         """Do one thing to many messages, each with an id of its own for that; the audit trail has one entry for all."""
         document = audit_document(action, by, messages=len(targets), details=details)
-        calls = tuple(self._action_call(action, local_id, job_id, by) for local_id, job_id in targets)
+        operations = [(local_id, job_id, _action_fields(action, local_id, by)) for local_id, job_id in targets]
+        calls = self._operations("record" if action == "delete" else action, operations)
         answer = _recorded if action == "delete" else partial(_decided, action)
 
         def read(replies: Sequence[Reply]) -> list[DecisionResult | RecordResult]:
-            return [answer(local_id, reply) for (local_id, _), reply in zip(targets, replies[1:], strict=True)]
+            return [answer(local_id, reply) for (local_id, _), reply in zip(targets, _flat(replies[1:]), strict=True)]
 
         return self.synced(Exchange((self.call("note", "bulk", document), *calls), read))
 
-    def _action_call(self, action: BulkAction, local_id: str, job_id: str, by: By) -> ScriptCall:
-        if action == "delete":
-            return self._record_call(job_id, "", Delete(local_id), b"", by, audited=False)
-        return self._operation(action, local_id, job_id, _by_fields(action, local_id, by, audited=False))
-
-    def _operation(self, verb: str, local_id: str, job_id: str, fields: Mapping[str, Argument]) -> ScriptCall:
-        return self.call(
-            verb,
-            local_id,
-            job_id,
-            milliseconds(self.policy.wake_for),
-            milliseconds(self.policy.jobs_for),
-            2 * len(fields),
-            *chain.from_iterable(fields.items()),
-            *self.policy.arguments(),
+    def _operations(self, verb: str, operations: Sequence[_Operation]) -> tuple[ScriptCall, ...]:
+        """Many in a run: it costs the server less than half. Not too many: everyone else waits for its end."""
+        policy = self.policy.arguments()
+        head = (milliseconds(self.policy.wake_for), milliseconds(self.policy.jobs_for), len(policy), *policy)
+        return tuple(
+            self.call(verb, *head, *chain.from_iterable(map(_arguments, operations[start : start + AT_ONCE])))
+            for start in range(0, len(operations), AT_ONCE)
         )
 
     def adopt_fields(self, found: Adoption, key: bytes) -> dict[str, Argument]:
@@ -154,6 +153,21 @@ class JobExchanges(AccountExchange):
         """Erase what is stored of a message."""
         call = self.call("forget", local_id, audit_document("forget", by, local_id), *self.policy.arguments())
         return Exchange((call,), lambda replies: bool(replies[0]))
+
+
+def _action_fields(action: BulkAction, local_id: str, by: By) -> dict[str, Argument]:
+    if action == "delete":
+        return {**_job_fields(Delete(local_id), "", b""), **_by_fields(action, local_id, by, audited=False)}
+    return _by_fields(action, local_id, by, audited=False)
+
+
+def _arguments(operation: _Operation) -> tuple[Argument, ...]:
+    local_id, job_id, fields = operation
+    return (local_id, job_id, *named(fields))
+
+
+def _flat(replies: Sequence[Reply]) -> list[Reply]:
+    return list(chain.from_iterable(map(items, replies)))
 
 
 def _by_fields(verb: str, local_id: str, by: By, audited: bool = True) -> dict[str, Argument]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import TypeVar
 
 from pushledger.errors import LedgerUnavailable
@@ -14,10 +15,17 @@ from pushledger.ledger.keys import Keys
 from pushledger.ledger.policy import LedgerPolicy, milliseconds
 from pushledger.ledger.scripts import Script, script
 
-__all__ = ["FSYNC_TIMEOUT", "AccountExchange"]
+__all__ = ["AT_ONCE", "SAFE_WITHIN", "AccountExchange", "named"]
 
 T = TypeVar("T")
-FSYNC_TIMEOUT = timedelta(seconds=2)
+SAFE_WITHIN = timedelta(seconds=2)
+AT_ONCE = 50  # messages in one run of a script: some two milliseconds of the server's time
+
+
+def named(fields: Mapping[str, Argument]) -> tuple[Argument, ...]:
+    """Their number, then name, value, name, value …; the scripts read '' for what is left out."""
+    present = tuple(chain.from_iterable(field for field in fields.items() if field[1] != ""))
+    return (len(present), *present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +43,19 @@ class AccountExchange:
         return ScriptCall(self.script(verb), self.keys.prefix, (now, *arguments))
 
     def synced(self, exchange: Exchange[T]) -> Exchange[T]:
-        """The same, answered only when the server has synced its append-only file, if the policy asks for that."""
-        if not self.policy.fsync:
+        """The same, answered only when it is as safe as the policy asks: synced to disk, or on a replica too."""
+        if self.policy.fsync:
+            wait, where = Command(("WAITAOF", 1, 0, milliseconds(SAFE_WITHIN))), "synced to disk"
+        elif self.policy.replica:
+            wait, where = Command(("WAIT", 1, milliseconds(SAFE_WITHIN))), "on a replica"
+        else:
             return exchange
-        wait = Command(("WAITAOF", 1, 0, milliseconds(FSYNC_TIMEOUT)))
 
         def read(replies: Sequence[Reply]) -> T:
-            if not items(replies[-1])[0]:
-                raise LedgerUnavailable("recorded, but not synced to disk in time; repeat it with the same job_id")
+            # WAITAOF answers with two numbers, WAIT with one.
+            done = replies[-1] if self.policy.replica else items(replies[-1])[0]
+            if not done:
+                raise LedgerUnavailable(f"recorded, but not {where} in time; repeat it with the same job_id")
             return exchange.read(replies[:-1])
 
         return Exchange((*exchange.commands, wait), read)

@@ -10,7 +10,7 @@ local FIELDS = { 'kind', 'wish', 'text', 'target', 'message_id', 'doomed', 'revi
   'waiting_since', 'shown_digest', 'text_digest' }
 local now, claim_id, wanted = Store.now(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local lease_ms, windows = tonumber(ARGV[4]), Budget.windows(ARGV[5])
-local share, policy = tonumber(ARGV[6]), Store.policy({ unpack(ARGV, 7) })
+local share, policy = tonumber(ARGV[6]), Store.policy(7)
 local leases, claimed = Store.key('leases'), Store.key('claim', claim_id)
 local rows = {}
 

@@ -2,7 +2,7 @@
   KEYS[1] account prefix        ARGV  now, local id, what the audit trail shall say, policy …
   Returns 1 if there was anything. What its visitor sees stays as it is; a call in the air settles into nothing.
   Run twice, it finds nothing the second time. ]]
-local now, id, policy = Store.now(ARGV[1]), ARGV[2], Store.policy({ unpack(ARGV, 4) })
+local now, id, policy = Store.now(ARGV[1]), ARGV[2], Store.policy(4)
 local m = Store.load(id)
 local found = m.state ~= ''
 for _, priority in ipairs(PRIORITIES) do redis.call('ZREM', Store.key('due', priority), id) end

@@ -11,7 +11,7 @@
 local now, list, newest = Store.now(ARGV[1]), PREFIX .. ARGV[2], ARGV[3] == 'newest'
 local wanted, most, last_score, last_id = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local action, filter_end = ARGV[8], 9 + tonumber(ARGV[9])
-local filter, policy = Store.table({ unpack(ARGV, 10, filter_end) }), Store.policy({ unpack(ARGV, filter_end + 1) })
+local filter, policy = Store.arguments(10, filter_end), Store.policy(filter_end + 1)
 local DELETE = { verb = 'delete', version = '', priority = 'normal', not_before = '', expires_at = '', max_resends = '',
   text = '', text_digest = '', target_digest = '' }
 local CHANGES = { retry = Message.retry, resend = Message.resend, discard = Message.discard,

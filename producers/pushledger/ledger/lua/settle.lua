@@ -1,24 +1,20 @@
---[[ Hand back what came of one call.
+--[[ Hand back what came of calls.
   KEYS[1] account prefix
-  ARGV    now ('' = the server's clock), local id ('' for a call that belongs to no message), token, windows, number of outcome fields, outcome fields …,
-          policy fields …
+  ARGV    now ('' = the server's clock), windows, number of policy fields, policy fields …, then for each call:
+          local id ('' for a call that belongs to no message), token, number of outcome fields, outcome fields …
   Outcome fields: kind, message_id, call_kind, agent (that was pinged), status, error, summary, retry_in, attempt, give_up (Message.settle)
           and pause_for, pause_reason, trouble, pause_after (of the account; the pause begins when trouble was
           met that often in a row), remaining, reset_in (what the API said is left).
-  Returns {'settled' | 'stale' | 'late', state}.
+  Returns for each {'settled' | 'stale' | 'late', state}.
   Closes: a worker that comes too late writing over a newer one: with a token that is not current nothing
   changes, but a create's answer still hands in its message id (R8). A repetition finds its token no longer
   current and its id recorded, so it changes nothing. ]]
-local now, id, token, windows = Store.now(ARGV[1]), ARGV[2], ARGV[3], Budget.windows(ARGV[4])
-local outcome_end = 5 + tonumber(ARGV[5])
-local outcome = Store.table({ unpack(ARGV, 6, outcome_end) })
-local policy = Store.policy({ unpack(ARGV, outcome_end + 1) })
-local is_message = id ~= ''
-if is_message then Store.make_room(id) end
-local is_errand = not is_message and Budget.end_errand(token)
-local m = is_message and Store.load(id) or Store.load_probe(now)
-local current, passed = m.token == token, Store.key('passed')
-local account_refused = outcome.status == '401' or outcome.status == '402' or outcome.status == '403'
+local now, windows, at = Store.now(ARGV[1]), Budget.windows(ARGV[2]), 4 + tonumber(ARGV[3])
+local policy, passed, answers = Store.policy(4, at - 1), Store.key('passed'), {}
+
+local function is_account_refused(outcome)
+  return outcome.status == '401' or outcome.status == '402' or outcome.status == '403'
+end
 
 -- From the acceptance of a change to its being shown: one counter for each range of seconds, by its upper end.
 local WITHIN = { 1, 2, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400 }
@@ -29,8 +25,8 @@ local function count_shown(milliseconds)
   Store.count('shown_le_inf')
 end
 
-local function settle_message()
-  if account_refused and Message.is_refused_alone(m, redis.call('GET', passed) or '0') then
+local function settle_message(m, outcome)
+  if is_account_refused(outcome) and Message.is_refused_alone(m, redis.call('GET', passed) or '0') then
     outcome.alone, outcome.pause_for = '1', ''
   end
   local accepted = m.waiting_since
@@ -41,18 +37,19 @@ local function settle_message()
   if m.state == 'delivered' and accepted ~= '' then count_shown(tonumber(now) - tonumber(accepted)) end
 end
 
-local function settle_ping(agent)
-  if account_refused and Presence.is_refused_alone(agent, redis.call('GET', passed) or '0') then
+local function settle_ping(outcome)
+  local agent = outcome.agent
+  if is_account_refused(outcome) and Presence.is_refused_alone(agent, redis.call('GET', passed) or '0') then
     outcome.kind, outcome.pause_for = 'refused', ''
   end
   Presence.settle(agent, outcome, now)
 end
 
-local function settle_account()
+local function settle_account(outcome)
   Budget.heard(outcome.remaining, outcome.reset_in, now)
   local streak = Store.key('streak')
   if outcome.pause_for == '' then
-    if outcome.status == '' or account_refused then return end
+    if outcome.status == '' or is_account_refused(outcome) then return end
     redis.call('INCR', passed)
     redis.call('DEL', streak)
     return Budget.trouble_is_over(now)
@@ -64,19 +61,33 @@ local function settle_account()
   end
 end
 
-if is_errand then
-  if outcome.agent ~= '' then settle_ping(outcome.agent) end
-elseif current and not is_message then
-  redis.call('DEL', Store.key('probe'))
-elseif current then
-  settle_message()
-elseif outcome.kind == 'confirmed' and outcome.message_id ~= '' and m.state ~= '' then
-  Message.late(m, token, outcome.call_kind, outcome.message_id, policy, now)
-  Store.save(m, policy, now)
+local function settle(id, token, outcome)
+  local is_message = id ~= ''
+  if is_message then Store.make_room(id) end
+  local is_errand = not is_message and Budget.end_errand(token)
+  local m = is_message and Store.load(id) or Store.load_probe(now)
+  local current = m.token == token
+  if is_errand then
+    if outcome.agent ~= '' then settle_ping(outcome) end
+  elseif current and not is_message then
+    redis.call('DEL', Store.key('probe'))
+  elseif current then
+    settle_message(m, outcome)
+  elseif outcome.kind == 'confirmed' and outcome.message_id ~= '' and m.state ~= '' then
+    Message.late(m, token, outcome.call_kind, outcome.message_id, policy, now)
+    Store.save(m, policy, now)
+  end
+  Budget.ended(windows, token, outcome.kind == 'unsent' and outcome.status == '', now)
+  if not current and not is_errand then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
+  Store.count('outcome_' .. outcome.kind)
+  if outcome.status == '429' then Store.count('throttled') end
+  settle_account(outcome)
+  return { 'settled', m.state }
 end
-Budget.ended(windows, token, outcome.kind == 'unsent' and outcome.status == '', now)
-if not current and not is_errand then return { outcome.message_id ~= '' and 'late' or 'stale', m.state } end
-Store.count('outcome_' .. outcome.kind)
-if outcome.status == '429' then Store.count('throttled') end
-settle_account()
-return { 'settled', m.state }
+
+while at <= #ARGV do
+  local last = at + 2 + tonumber(ARGV[at + 2])
+  answers[#answers + 1] = settle(ARGV[at], ARGV[at + 1], Store.arguments(at + 3, last))
+  at = last + 1
+end
+return answers

@@ -44,6 +44,13 @@ function Store.table(flat)
   return fields
 end
 
+-- The names and values that stand in ARGV from one place to another; what is left out reads ''.
+function Store.arguments(from, to)
+  local fields = Message.blank()
+  for i = from, to, 2 do fields[ARGV[i]] = ARGV[i + 1] end
+  return fields
+end
+
 local function copy(fields)
   local twin = {}
   for name, value in pairs(fields) do twin[name] = value end
@@ -227,8 +234,8 @@ function Store.write_timeline(m, policy, now)
 end
 
 -- Durations of the policy are numbers here; an unset limit stays ''.
-function Store.policy(flat)
-  local policy = Store.table(flat)
+function Store.policy(from, to)
+  local policy = Store.arguments(from, to or #ARGV)
   for _, name in ipairs({ 'retention', 'tombstone', 'timeline', 'timeline_length', 'settle_delay', 'max_claims', 'failed',
     'fold_for', 'lane_wait', 'max_backlog', 'patience', 'ping_every' }) do
     policy[name] = tonumber(policy[name])

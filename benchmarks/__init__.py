@@ -1,0 +1,1 @@
+"""What pushledger costs, beside two Celery recipes, in one run: `make bench`."""
