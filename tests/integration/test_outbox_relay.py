@@ -179,6 +179,31 @@ def test_what_was_handed_over_never_comes_back_over_something_newer(
             assert shop.message().text == "newer"
 
 
+@pytest.mark.parametrize("name", ["get_all", "hand_over", "submit", "settle", "release"])
+def test_a_relay_that_was_frozen_beyond_its_lease_changes_nothing_when_it_goes_on(shop: Shop, name: str) -> None:
+    """Another one took its row over, and handed over the next one too."""
+    shop.add(shown(1, "A"), Update("order:1", "B"))
+
+    class Frozen:
+        """Store and ledger of a relay that stands still right before one of its calls."""
+
+        def __getattr__(self, asked: str) -> Any:
+            does = next(getattr(part, asked) for part in (shop.store, shop.messages) if hasattr(part, asked))
+
+            def late(*arguments: Any) -> Any:
+                if asked == name:
+                    shop.now += timedelta(seconds=31)
+                    shop.work()
+                    assert shop.message().text == "B"
+                return does(*arguments)
+
+            return late
+
+    shop.relay(Frozen(), Frozen()).step()
+    assert (shop.message().text, shop.message().revision) == ("B", 2)
+    assert (shop.waiting(), shop.refused(), shop.messages.stats()["jobs"]) == (0, {}, 2)
+
+
 def test_a_newer_version_is_not_taken_for_overtaken(shop: Shop, real_client: redis.Redis) -> None:
     shop.messages.submit([shown(1, "v1", version=1)])
     shop.add(Update("order:1", "v3", version=3))
