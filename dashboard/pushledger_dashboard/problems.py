@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -21,6 +22,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 __all__ = ["PROBLEMS", "Problem", "ProblemDocument", "add_problem_handlers", "problem_of", "problem_response"]
+
+log = logging.getLogger(__name__)
 
 
 class ProblemDocument(BaseModel):
@@ -135,6 +138,9 @@ def add_problem_handlers(app: FastAPI, answer: Callable[[Request, Problem], Resp
         problem = problem_of(error)
         if problem is None:
             raise error
+        if isinstance(error, LedgerUnavailable):
+            # What the server said is for whoever runs it: it may name hosts, users and rights.
+            log.warning("the ledger did not answer: %s", error, extra={"action": "ledger_away"})
         return answer(request, problem)
 
     async def bug(request: Request, error: Exception) -> Response:

@@ -14,6 +14,8 @@ _LINE = re.compile(
     r"can't run this command or subcommand.*@user_script:\s*(\d+)|@user_script:\s*(\d+):.*can't run this"
 )
 _CALL = re.compile(r"call\('(\w+)'")
+# A command that is chosen on that line: call(newest and 'ZREVRANGE' or 'ZRANGE', …
+_CHOSEN = re.compile(r"(?:and|or) '([A-Z]+)'")
 _KEYS = re.compile(r"permissions to access (?:a key|one of the keys)|can't access at least one of the keys")
 
 
@@ -33,5 +35,5 @@ def missing_right(said: str, scripts: Iterable[str]) -> str | None:
 
 def _command_at(line: int, scripts: Iterable[str]) -> str:
     lines = [source.splitlines()[line - 1] for source in scripts if source.count("\n") >= line - 1]
-    commands = sorted({command.upper() for one in lines for command in _CALL.findall(one)})
+    commands = sorted({command.upper() for one in lines for command in _CALL.findall(one) + _CHOSEN.findall(one)})
     return " or ".join(commands) or "one of its commands"

@@ -6,15 +6,14 @@
   Returns {cursor to go on with ('0': all were seen), looked at, id, id, …}. Reads only, so it may run twice. What stands
   in the list all the time is seen at least once. ]]
 local list, cursor, by, needle = PREFIX .. ARGV[2], ARGV[3], ARGV[5], ARGV[6]
-local scan = ARGV[2] == 'map' and 'HSCAN' or 'ZSCAN'
 
 local function fits(id, value)
   if by == 'prefix' then return id:sub(1, #needle) == needle end
   if by == 'lane' then return redis.call('HGET', Store.key('message', id), 'lane') == needle end
-  return scan == 'HSCAN' and value:sub(-#needle - 1) == ' ' .. needle and Store.unpack_entry(value).message_id == needle
+  return ARGV[2] == 'map' and value:sub(-#needle - 1) == ' ' .. needle and Store.unpack_entry(value).message_id == needle
 end
 
-local page = redis.call(scan, list, cursor, 'COUNT', ARGV[4])
+local page = redis.call(ARGV[2] == 'map' and 'HSCAN' or 'ZSCAN', list, cursor, 'COUNT', ARGV[4])
 local flat, found = page[2], {}
 for i = 1, #flat, 2 do
   if fits(flat[i], flat[i + 1]) then found[#found + 1] = flat[i] end
