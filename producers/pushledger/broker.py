@@ -14,7 +14,7 @@ A shop whose Celery app shares this broker can enqueue by name, without this pac
 - The queue must be named, here or by the app's own ``task_routes = {"pushledger.*": {"queue": "pushledger.intake"}}``:
   else the job goes to the app's default queue, where no worker of ours sees it.
 - ``kwargs`` are the arguments of Messages.create, update, upsert and delete as JSON values; positional ones are
-  refused. The task's id is the job's id.
+  refused. The task's id is the job's id. ``account`` names another account than the worker's ``PUSHLEDGER_ACCOUNT``.
 - ``argsrepr`` and ``kwargsrepr`` are to be blanked: Celery sends the arguments a second time in the headers, as a
   representation for logs and monitors, and that holds the text and the visitor.
 - On RabbitMQ the queue is a quorum queue, which a Celery app that does not know it would declare otherwise; see

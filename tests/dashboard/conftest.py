@@ -10,6 +10,7 @@ import httpx
 import pytest
 import redis
 from account import Account
+from pushledger.ledger.keys import ACCOUNTS
 from pushledger_dashboard.app import create_app
 from pushledger_dashboard.settings import DashboardSettings
 
@@ -22,6 +23,12 @@ OpenDashboard: TypeAlias = Callable[..., AbstractAsyncContextManager[Client]]
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_other_accounts(real_client: redis.Redis) -> None:
+    """The accounts of other tests are on the same server, and a dashboard lists all that are known."""
+    real_client.delete(ACCOUNTS)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 from click.testing import CliRunner
-from pushledger import Messages, Settings
+from pushledger import AsyncMessages, Messages, Settings
 from pushledger.cli import cli
 from pushledger.errors import SettingsError
 from pushledger.jobs import Create
@@ -68,6 +68,18 @@ def test_an_account_named_in_code_has_a_ledger_of_its_own(settings: Settings) ->
         assert fr.get("order:1") is None
         fr.create("order:1", **{**ORDER, "text": "Commande reçue"})
         assert (fr.settings.account, fr.account().waiting, home.account().waiting) == (f"{settings.account}-fr", 1, 1)
+
+
+def test_an_account_named_in_code_awaits_as_well(settings: Settings, accounts: Accounts) -> None:
+    name = f"{settings.account}-fr"
+
+    async def scene() -> None:
+        async with AsyncMessages(settings, account=name) as fr:
+            await fr.create("order:1", **ORDER)
+
+    asyncio.run(scene())
+    assert accounts.ledger(name, POLICY).get(["order:1"])[0] is not None
+    assert accounts.ledger(settings.account, POLICY).get(["order:1"]) == [None]
 
 
 @pytest.mark.parametrize("name", ["", "f r", "fr}", "..", ".fr", "é", "a" * 65, "fr\n"])
