@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -25,16 +24,6 @@ from pushledger_worker.tick import _Looker
 
 ORDER = {"visitor_id": "v", "text": "Order received", "agent_id": "a"}
 POLICY = LedgerPolicy()
-
-
-class _App:
-    """Stands in for Celery: remembers what the tick sends."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, dict[str, str]]] = []
-
-    def send_task(self, name: str, *, kwargs: dict[str, str], **_: Any) -> None:
-        self.sent.append((name, kwargs))
 
 
 @pytest.fixture
@@ -97,7 +86,7 @@ def test_accounts_are_known_from_their_first_job_or_worker_on(
         assert fr not in accounts.known(), "to look is not to use"
         messages.create("order:1", **ORDER)
     assert fr in accounts.known()
-    looker = _Looker(worker(settings, tmp_path, de), _App())
+    looker = _Looker(worker(settings, tmp_path, de))
     looker.look()
     assert de in accounts.known()
     looker.close()
@@ -152,7 +141,7 @@ def test_an_account_that_no_worker_serves_says_so(
     assert "none ever served this account" in said
     with Messages(settings, account=name) as messages:
         assert not messages.account().is_looked_after
-        looker = _Looker(worker(settings, tmp_path, name), _App())
+        looker = _Looker(worker(settings, tmp_path, name))
         looker.look()
         looker.close()
         assert messages.account().is_looked_after
@@ -209,15 +198,20 @@ def test_an_enqueued_job_of_an_account_that_is_not_served_is_kept_as_refused(
 
 
 def test_a_parked_job_comes_back_in_its_account(
-    settings: Settings, accounts: Accounts, intake: tuple[Intake, list[str]], tmp_path: Path
+    settings: Settings,
+    accounts: Accounts,
+    intake: tuple[Intake, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fr = f"{settings.account}-fr"
     intake[0].take("update", "task-1", {"local_id": "order:1", "account": fr, "text": "Shipped", "version": 2})
-    ledger, app = accounts.ledger(fr, POLICY), _App()
-    looker = _Looker(worker(settings, tmp_path, fr, settings.account), app)
+    ledger, sent = accounts.ledger(fr, POLICY), list[tuple[str, dict[str, str]]]()
+    monkeypatch.setattr(Publisher, "send", lambda _, task, queue, values: sent.append((task, values)))
+    looker = _Looker(worker(settings, tmp_path, fr, settings.account))
     looker.look()
     looker.close()
-    assert app.sent == [("pushledger.unpark", {"account": fr})]
+    assert sent == [("pushledger.unpark", {"account": fr})]
     intake[0].take("create", "task-2", {"local_id": "order:1", "account": fr, **ORDER, "version": 1})
     intake[0].take_parked(fr)
     (found,) = ledger.get(["order:1"])
@@ -229,7 +223,7 @@ def test_fifty_idle_accounts_are_one_round_trip(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"{settings.account}-{n}" for n in range(50)]
-    looker = _Looker(worker(settings, tmp_path, *names), _App())
+    looker = _Looker(worker(settings, tmp_path, *names))
     looker.look()
     sent: list[int] = []
     monkeypatch.setattr(
