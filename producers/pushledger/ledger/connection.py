@@ -188,7 +188,8 @@ class AsyncConnection:
         """
         try:
             return exchange.read(await self._replies(exchange))
-        except RedisError as error:
+        except (RedisError, RuntimeError) as error:
+            # uvloop says RuntimeError where asyncio says ConnectionError: "the handler is closed", of a lost connection.
             raise _unavailable(error, exchange) from error
 
     async def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
