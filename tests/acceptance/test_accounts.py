@@ -12,6 +12,7 @@ from celery import Celery
 from conftest import WaitUntil
 from pushledger import Messages
 from pushledger.broker import broker_settings
+from pushledger.broker_address import BrokerAddress
 from pushledger.jobs import Create
 
 NO_KEY = {"API_KEY": ""}
@@ -133,7 +134,7 @@ def test_a_job_enqueued_by_name_goes_to_its_account(stage: Any, root: Path, wait
     add(root, "fr")
     stage.worker(ACCOUNTS_DIR=str(root), **NO_KEY)
     shop = Celery("shop", set_as_current=False)
-    shop.conf.update(broker_settings(stage.settings.broker_url))
+    shop.conf.update(broker_settings(BrokerAddress.from_url(stage.settings.broker_url)))
     options = {"queue": "pushledger.intake", "argsrepr": "()", "kwargsrepr": "{}", "ignore_result": True}
     values = {"local_id": "order:1", "visitor_id": "v", "agent_id": "a", "text": "Order received"}
     shop.send_task("pushledger.create", kwargs={**values, "account": "fr"}, **options)

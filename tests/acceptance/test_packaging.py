@@ -29,12 +29,16 @@ pytestmark = pytest.mark.timeout(180)
 # What some verbs want to be called with.
 NEEDED = {"verify": ("order:1",)}
 # Extras for work on pushledger itself; a user installs none of them.
-OF_DEVELOPERS = {"browser", "services", "test"}
+OF_DEVELOPERS = {"bench", "browser", "services", "test"}
 # What an extra brings beyond its verbs and checks, which are found by themselves: modules that must be importable.
 BROUGHT = {
     "dashboard": ("pushledger_dashboard.app", "pushledger_dashboard.server"),
     "demo": ("pushledger_worker.demo", "pushledger_worker.embedded"),
+    "django": ("pushledger_django.apps",),
+    "fastapi": ("pushledger_fastapi",),
     "sandbox": ("brevo_sandbox.app", "brevo_sandbox.server"),
+    "sqlalchemy": ("pushledger_sqlalchemy",),
+    "testing": ("pushledger_testing",),
     "worker": ("pushledger_worker.app", "pushledger_worker.verification"),
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from acceptance.page_commands import expect, is_outside
 from pages import PAGES, ROOT, Block, Page, commands_of
+from pushledger_sqlalchemy import metadata
+from sqlalchemy import create_engine
 
 if TYPE_CHECKING:
     from acceptance.conftest import Stage
@@ -22,11 +24,17 @@ NOT_RUN = {
     "sandbox": "runs until it is stopped; the stage has one",
     "dashboard": "runs until it is stopped; tests/dashboard/test_process.py starts it",
     "demo": "the stage of its own takes a minute; tests/acceptance/test_command_line.py runs it",
+    "up": "brings a server of its own; tests/acceptance/test_up.py runs it",
+    "outbox retry": "needs a refused row; tests/acceptance/test_outbox.py has some",
+    "outbox drop": "needs a refused row; tests/acceptance/test_outbox.py has some",
     "status --watch": "runs until it is interrupted; tests/unit/test_watch.py looks at it",
 }
 # Pages whose blocks other tests run, with what they need.
 ELSEWHERE = {
+    "docs/brokers.md": "tests/services/test_rabbitmq.py",
+    "docs/frameworks.md": "tests/frameworks/test_the_page.py",
     "docs/sandbox.md": "tests/sandbox/test_sandbox_manual.py",
+    "docs/testing.md": "tests/unit/test_shop_testing.py",
     "docs/runbook.md": "tests/acceptance/test_runbook.py",
 }
 # Pages that speak of a message which the reader has already.
@@ -65,6 +73,10 @@ def test_a_page_runs_from_its_beginning_to_its_end(
     monkeypatch.chdir(stage.folder)
     for name, value in stage.environment(BROKER_URL=stage.valkey.url(1)).items():
         monkeypatch.setenv(name, value)
+    outbox = create_engine(f"sqlite:///{stage.folder}/shop.db")
+    metadata.create_all(outbox)
+    outbox.dispose()
+    monkeypatch.setenv("PUSHLEDGER_OUTBOX_URL", str(outbox.url))
     stage.worker()
     if local_id := OF_A_MESSAGE.get(page.name):
         stage.messages.create(local_id, visitor_id="v-77", text="Order received", agent_id="a-1")
