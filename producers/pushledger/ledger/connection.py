@@ -189,7 +189,7 @@ class AsyncConnection:
         try:
             return exchange.read(await self._replies(exchange))
         except (RedisError, RuntimeError) as error:
-            # uvloop says RuntimeError where asyncio says ConnectionError: "the handler is closed", of a lost connection.
+            # Of a lost connection uvloop says RuntimeError, "the handler is closed", where asyncio says ConnectionError.
             raise _unavailable(error, exchange) from error
 
     async def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
