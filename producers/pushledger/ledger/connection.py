@@ -189,7 +189,7 @@ class AsyncConnection:
         try:
             return exchange.read(await self._replies(exchange))
         except (RedisError, RuntimeError) as error:
-            # Of a lost connection uvloop says RuntimeError, "the handler is closed", where asyncio says ConnectionError.
+            # Of a lost connection uvloop says RuntimeError ("the handler is closed"), asyncio ConnectionError.
             raise _unavailable(error, exchange) from error
 
     async def _replies(self, exchange: Exchange[T]) -> Sequence[Reply]:
