@@ -32,9 +32,11 @@ def create_app(settings: DashboardSettings, live: Live | None = None) -> FastAPI
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.desks = Desks(settings, streams)
-        yield
-        streams.close()
-        await app.state.desks.close()
+        try:
+            yield
+        finally:
+            streams.close()
+            await app.state.desks.close()
 
     streams = live or Live()
     hosts = None if settings.tokens else _LOOPBACK_HOSTS

@@ -13,14 +13,14 @@ from acceptance.conftest import Sandbox
 from click.testing import CliRunner
 from pushledger import Create, Messages, Update
 from pushledger.cli import cli
-from pushledger.ledger import AsyncLedger, Ledger
+from pushledger.ledger import Accounts, AsyncLedger
 from pushledger.ledger.connection import AsyncConnection
 from pushledger_dashboard.app import create_app
 from pushledger_dashboard.settings import DashboardSettings
-from pushledger_worker.intake import Intake
+from pushledger_worker.intake import AccountLedgers, Intake
 from pushledger_worker.process import Process
 from pushledger_worker.settings import WorkerSettings
-from pushledger_worker.signal_desk import SignalDesk
+from pushledger_worker.tick import _Looker
 
 __all__ = ["Everything"]
 
@@ -59,8 +59,9 @@ class Everything:
             self._probe()
         finally:
             if self._process is not None:
-                self._process.runner.run(self._process.ledger.close())
-                self._process.runner.run(self._process.api.close())
+                self._process.runner.run(self._process.accounts.close())
+                for client in self._process.clients.values():
+                    self._process.runner.run(client.api.close())
                 self._process.runner.close()
                 self._process.wake_ups.close()
                 self._process = None
@@ -90,7 +91,7 @@ class Everything:
     def _deliver(self) -> None:
         if self._process is None:
             self._process = Process.start(self._settings)
-        self._process.work_a_shift(lambda: False)
+        self._process.work_a_shift(self.account, lambda: False)
 
     def _deliveries(self) -> None:
         self._deliver()
@@ -121,22 +122,24 @@ class Everything:
 
     def _intake(self) -> None:
         settings = self._settings
-        ledger = Ledger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)
+        accounts = Accounts.from_url(settings.redis_url, settings.redis_timeout)
+        looker = _Looker(settings)
         try:
-            self._take_in(ledger)
+            self._take_in(AccountLedgers(accounts, self.account, settings.policy(), lambda: [self.account]))
+            looker.look()
+            looker.look()
+            assert accounts.known() == [self.account]
         finally:
-            ledger.close()
+            looker.close()
+            accounts.close()
 
-    def _take_in(self, ledger: Ledger) -> None:
-        intake = Intake(ledger, lambda: None, lambda: True, timedelta(seconds=60))
+    def _take_in(self, ledgers: AccountLedgers) -> None:
+        intake = Intake(ledgers, lambda _: None, lambda: True, timedelta(seconds=60))
         intake.take("update", "task-1", {"local_id": "parked", "text": "A", "version": 1}, ())
         intake.take("create", "task-2", {"local_id": "bad"}, ())
         self._create("parked", "--version", "0")
-        intake.take_parked()
-        assert ledger.parked_count() == 0
-        desk = SignalDesk(ledger, [], timedelta(seconds=1))
-        desk.look()
-        desk.look()
+        intake.take_parked(self.account)
+        assert ledgers.of(self.account).parked_count() == 0
 
     def _rest(self) -> None:
         for state in ("queued", "sending", "retrying", "delivered", "deleted", "held", "failed", "expired", "refused"):
