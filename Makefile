@@ -41,7 +41,7 @@ unit: $(READY)
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term
 
 $(BROWSER_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,browser]'

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -107,12 +108,18 @@ class Up:
         return [int(pid) for pid, parent in pairs if int(parent) == self.process.pid]
 
     def pid_of(self, part: str) -> int:
-        """The process of a part, which its leash has started."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-        rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
-        (leash,) = [pid for pid, parent, command in rows if int(parent) == self.process.pid and f" {part} " in command]
-        (found,) = [int(pid) for pid, parent, _ in rows if parent == leash]
-        return found
+        """The process of a part, which its leash has started; waits for one that is just being started again."""
+        deadline = time.monotonic() + 15
+        while True:
+            listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+            rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+            mine = [row for row in rows if len(row) == 3 and int(row[1]) == self.process.pid]
+            leashes = {pid for pid, _, command in mine if f" {part} " in command}
+            found = [int(row[0]) for row in rows if row[1] in leashes]
+            if len(found) == 1:
+                return found[0]
+            assert time.monotonic() < deadline, f"{part} is not there: {mine}"
+            time.sleep(0.05)
 
     def is_left(self) -> bool:
         """Whether any process of it lives."""

@@ -154,18 +154,27 @@ async def test_lists_go_on_with_a_cursor(api: httpx.AsyncClient, ledger: Account
     assert oldest["messages"][0]["local_id"] == "order:0"
 
 
+async def search(api: httpx.AsyncClient, **question: str) -> dict[str, Any]:
+    """A search that looked at everything: each look is bounded in time, so a busy machine may need another one."""
+    for _ in range(50):
+        found: dict[str, Any] = await ask(api, "/v1/search", **question)
+        if found["cursor"] is None:
+            break
+    return found
+
+
 async def test_a_search_names_the_exact_id_first(api: httpx.AsyncClient, ledger: Account) -> None:
     """Then the others that begin so; by the API's id and by visitor too."""
     fail(ledger, "order:11", "order:1", "order:12")
     ledger.deliver("m-2", "order:2")
-    found = await ask(api, "/v1/search", by="prefix", q="order:1")
+    found = await search(api, by="prefix", q="order:1")
     assert found["messages"][0]["local_id"] == "order:1"
     assert {one["local_id"] for one in found["messages"]} == {"order:1", "order:11", "order:12"}
     assert (found["looked_at"], found["of"], found["cursor"]) == (4, 4, None)
-    by_id = await ask(api, "/v1/search", by="message_id", q="m-2")
+    by_id = await search(api, by="message_id", q="m-2")
     assert [one["local_id"] for one in by_id["messages"]] == ["order:2"]
     await tell(api, "/v1/messages/create", **{**ORDER, "local_id": "order:3"})
-    by_visitor = await ask(api, "/v1/search", by="visitor_id", q="v-1")
+    by_visitor = await search(api, by="visitor_id", q="v-1")
     assert [one["local_id"] for one in by_visitor["messages"]] == ["order:3"]
 
 
