@@ -59,7 +59,7 @@ def test_a_failed_assertion_says_what_is_seen_and_why(pytester: pytest.Pytester)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     said = [line.removeprefix("E").strip() for line in result.outlines if line.startswith("E ")]
-    shown = PAGE.read_text(encoding="utf-8").partition("it says why:\n\n```\n")[2].partition("\n```")[0]
+    shown = PAGE.read_text(encoding="utf-8").partition("it says why:\n\n```text\n")[2].partition("\n```")[0]
     assert said == [line.strip() for line in shown.splitlines()]
     assert not any("stage.py" in line for line in result.outlines), "the frame shown is the test's own"
 
