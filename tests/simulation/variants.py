@@ -81,6 +81,7 @@ VARIANTS = (
         "  if not waiting then m.text, m.text_digest = job.text, job.text_digest end",
     ),
     Variant("R11: a pause is probed with a create", "if call and call ~= 'send' then", "if call then"),
+    Variant("R13: whoever is tried again lets the others pass at once", ">= policy.lane_wait", ">= 0"),
     Variant("R13: no lanes", "call ~= 'send' or m.lane == '' or Lane.may_go(m, policy, now)", "true"),
     Variant(
         "R12: a call that was answered 429 gives its slot back",

@@ -128,6 +128,7 @@ class World:
         self.last_sent_at: dict[str, int] = {}
         self.ever_created: set[str] = set()
         self.first_creates: dict[str, str] = {}
+        self.first_claimed_at: dict[str, int] = {}
         self.sends_in_the_air: dict[str, str] = {}
         self.known_to_show: dict[str, str] = {}
         self.last_pings: dict[str, int] = {}
@@ -303,14 +304,20 @@ class World:
         visitor = json.loads(call.target)["visitorId"]
         ordered = list(self.first_creates)
         for local_id in ordered[: ordered.index(claimed.local_id)] if claimed.local_id in ordered else ():
-            known = self.connection.run(self.exchanges().get([local_id]))[0]
-            ahead = self.first_creates[local_id] == visitor and known and known.state not in ("held", "failed")
+            ahead = self.first_creates[local_id] == visitor and self.keeps_lane(local_id)
             self.check(not ahead, f"promise 4: {claimed.local_id} overtakes {local_id} in the lane of {visitor}")
         beside = [other for other, its in self.sends_in_the_air.items() if its == visitor and other in self.in_the_air]
         beside = [other for other in beside if other != claimed.local_id]
         self.check(not beside, f"promise 4: {claimed.local_id} and {beside} are created side by side for {visitor}")
-        self.first_creates.pop(claimed.local_id, None)
         self.sends_in_the_air[claimed.local_id] = visitor
+
+    def keeps_lane(self, local_id: str) -> bool:
+        """Whether the others have to wait for it still (R13)."""
+        known = self.connection.run(self.exchanges().get([local_id]))[0]
+        events = self.connection.run(self.exchanges().timeline(local_id))
+        left = known is None or known.message_id or any(event.event in ("held", "failed", "expired") for event in events)
+        tried_for = self.now - self.first_claimed_at.get(local_id, self.now)
+        return not left and tried_for < self.policy.lane_wait // timedelta(milliseconds=1)
 
     # ------------------------------------------------------------ presence
 
@@ -410,6 +417,7 @@ class World:
             for claimed in claim.messages:
                 if claimed.token not in self.tokens:
                     self.tokens.add(claimed.token)
+                    self.first_claimed_at.setdefault(claimed.local_id, self.now)
                     self.check_needed(claimed)
                 if claimed.wish == "ping":
                     self.check_ping(claimed.target)
