@@ -111,7 +111,8 @@ class Up:
         """The process of a part, which its leash has started; waits for one that is just being started again."""
         deadline = time.monotonic() + 15
         while True:
-            listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+            command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
+            listed = subprocess.run(command, capture_output=True, text=True, check=True)
             rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
             mine = [row for row in rows if len(row) == 3 and int(row[1]) == self.process.pid]
             leashes = {pid for pid, _, command in mine if f" {part} " in command}

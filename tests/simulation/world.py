@@ -315,7 +315,8 @@ class World:
         """Whether the others have to wait for it still (R13)."""
         known = self.connection.run(self.exchanges().get([local_id]))[0]
         events = self.connection.run(self.exchanges().timeline(local_id))
-        left = known is None or known.message_id or any(event.event in ("held", "failed", "expired") for event in events)
+        passed = any(event.event in ("held", "failed", "expired") for event in events)
+        left = known is None or known.message_id or passed
         tried_for = self.now - self.first_claimed_at.get(local_id, self.now)
         return not left and tried_for < self.policy.lane_wait // timedelta(milliseconds=1)
 
