@@ -106,7 +106,11 @@ def delivering(size: Size) -> tuple[Iterator[Section], dict[str, dict[str, Figur
             rows.append(("bare loop of httpx", "", Figure(tuple(bare)).text(2), "", "", ""))
         words = (
             f"{messages:,} distinct messages, enqueued while the workers wait; two worker processes "
-            + ("(Celery: prefork)." if not latency else "with 50 calls in the air each (Celery: as many threads).")
+            + (
+                "(Celery: prefork)."
+                if not latency
+                else "with 50 calls in the air each (Celery: as many threads): at most 1,000/s."
+            )
             + " The last column says how busy the API's stand-in kept a core: it is not what limits."
         )
         columns = (
@@ -128,7 +132,7 @@ def delivering(size: Size) -> tuple[Iterator[Section], dict[str, dict[str, Figur
 def folding(size: Size) -> Section:
     """(c)"""
     rows = []
-    for robin, fold in product((False, True), ("0s", "1s")):
+    for robin, fold in product((False, True), ("0s", "0.1s", "1s")):
         jobs, found = steps(500, 10, robin), list[Shown]()
         for number in range(size.rounds):
             _say(f"(c) burst, FOLD_FOR={fold}, round {number + 1}")
