@@ -64,7 +64,9 @@ def test_the_reply_of_a_script_is_lost(scene: Scene, wait_until: WaitUntil, verb
     proxy.spoil(verb, "after", every=2, times=4)
     for number in range(8):
         shop.create(number)
-    wait_until(lambda: proxy.struck[verb] >= 2 and scene.stage.is_idle(), 20, "all are delivered")
+        if number % 2:  # Many outcomes share a script: four scripts at the least.
+            wait_until(scene.stage.is_idle, 20, "all so far are delivered")
+    assert proxy.struck[verb] >= 2
     proxy.heal()
     reset = proxy.struck[verb]
     proxy.spoil(verb, "silence")
