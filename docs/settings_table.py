@@ -21,7 +21,7 @@ upper case, keys of `PUSHLEDGER`. Durations are written `500ms`, `30s`, `10m`, `
 account must agree on stands first. This page is printed by `python docs/settings_table.py`, and a test keeps it true.
 """
 
-_DASHBOARD = """It reads `PUSHLEDGER_RATE` and `PUSHLEDGER_HIGH_PRIORITY_SHARE` too: give it what the workers have.
+_DASHBOARD = """What it says of the budget it has from the workers, by way of the ledger.
 """
 
 _DJANGO = """A project has all the settings of the outbox, and `PUSHLEDGER_DASHBOARD_URL`, to which its admin links.

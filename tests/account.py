@@ -34,7 +34,7 @@ LEASE = timedelta(minutes=1)
 DIGEST_KEY = b"a key for the tests"
 NEVER_EXPIRE = {
     *("map", "leases", "pause", "streak", "stats", "digest_key", "refused", "parked"),
-    *("lane_number", "turn", "passed", "audit", "history", "heartbeat", "signals", "signalled"),
+    *("lane_number", "turn", "passed", "audit", "history", "heartbeat", "rate", "signals", "signalled"),
     *("errands", "presence", "agents"),
 }
 

@@ -49,7 +49,7 @@ class Desks:
     def _open(self, account: str) -> Desk:
         settings = self._settings.of_account(account)
         messages = AsyncMessages(settings)
-        return Desk(settings, messages, Overview(messages, settings.budget), Readiness(messages), self._live)
+        return Desk(settings, messages, Overview(messages), Readiness(messages), self._live)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from pushledger import AsyncMessages
-from pushledger.ledger import Account, Budget, Heartbeat, shown_within
+from pushledger.ledger import Account, Heartbeat, shown_within
 
 __all__ = ["metrics_text"]
 
@@ -105,16 +105,16 @@ def _gauge(account: str, name: str, text: str, value: float) -> Metric:
     return family
 
 
-async def _read(messages: AsyncMessages, budget: Budget) -> _Reading:
+async def _read(messages: AsyncMessages) -> _Reading:
     account, counts, stats, heartbeat = await asyncio.gather(
-        messages.account(budget), messages.counts(), messages.stats(), messages.heartbeat()
+        messages.account(), messages.counts(), messages.stats(), messages.heartbeat()
     )
     return _Reading(messages.settings.account, account, counts, stats, heartbeat)
 
 
-async def metrics_text(accounts: Sequence[tuple[AsyncMessages, Budget]]) -> bytes:
+async def metrics_text(accounts: Sequence[AsyncMessages]) -> bytes:
     """All figures of these accounts in Prometheus' text format."""
-    found = await asyncio.gather(*(_read(messages, budget) for messages, budget in accounts))
+    found = await asyncio.gather(*map(_read, accounts))
     registry = CollectorRegistry()
     registry.register(_Readings(found))
     return generate_latest(registry)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pushledger import AsyncMessages
-from pushledger.ledger import Account, Budget, Heartbeat, Sample, shown_within
+from pushledger.ledger import Account, Heartbeat, Sample, shown_within
 from pydantic import BaseModel, Field
 
 __all__ = ["Overview", "OverviewDocument", "Reading", "throughput"]
@@ -73,9 +73,8 @@ class Reading:
 class Overview:
     """Reads the overview; askers within a second share one reading."""
 
-    def __init__(self, messages: AsyncMessages, budget: Budget) -> None:
+    def __init__(self, messages: AsyncMessages) -> None:
         self._messages = messages
-        self._budget = budget
         self._read_at = -KEPT_FOR
         self._kept: Reading | None = None
         self._under_way: asyncio.Task[Reading] | None = None
@@ -107,7 +106,7 @@ class Overview:
 
     async def _read(self) -> Reading:
         account, counts, stats, heartbeat, history = await asyncio.gather(
-            self._messages.account(self._budget),
+            self._messages.account(),
             self._messages.counts(),
             self._messages.stats(),
             self._messages.heartbeat(),

@@ -6,21 +6,15 @@ import ipaddress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from pushledger.ledger import Budget, RateWindow, parse_rate
 from pushledger.settings import Duration, Settings
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pushledger_dashboard.tokens import Token, parse_tokens
 
 __all__ = ["DashboardSettings", "is_loopback"]
-
-
-def _rate(value: object) -> object:
-    return parse_rate(value) if isinstance(value, str) else value
 
 
 def is_loopback(host: str) -> bool:
@@ -56,10 +50,6 @@ class DashboardSettings(Settings):
     dashboard_session_for: Duration = Field(
         timedelta(hours=12), gt=timedelta(0), description="How long a browser stays logged in."
     )
-    rate: Annotated[tuple[RateWindow, ...], NoDecode, BeforeValidator(_rate)] = Field(
-        (RateWindow(100, timedelta(hours=1)),), description="The workers' rate, for the forecast."
-    )
-    high_priority_share: float = Field(0.0, ge=0.0, le=0.9, description="The workers' share for high priority.")
 
     @field_validator("dashboard_url")
     @classmethod
@@ -114,8 +104,3 @@ class DashboardSettings(Settings):
         if not tokens:
             raise ValueError("PUSHLEDGER_DASHBOARD_TOKENS_FILE: must hold a token, or be left out")
         return tokens
-
-    @property
-    def budget(self) -> Budget:
-        """The calls that all workers may make together."""
-        return Budget(self.rate, self.high_priority_share)

@@ -56,7 +56,7 @@ def resume(why: str, as_json: bool) -> None:
 @RATE
 @ACCOUNT
 @JSON
-def status(is_watched: bool, every: timedelta | None, budget: Budget, as_json: bool) -> None:
+def status(is_watched: bool, every: timedelta | None, budget: Budget | None, as_json: bool) -> None:
     """Tell how the account stands: what waits, what holds it up, and how long that will take."""
     if every is not None and (not is_watched or every < _SHORTEST):
         raise click.UsageError("--every belongs to --watch, and must be at least 100ms.")

@@ -137,7 +137,7 @@ def _recorded(job: Job) -> Receipt:
 @RATE
 @ACCOUNT
 @JSON
-def show(local_id: str, budget: Budget, as_json: bool) -> None:
+def show(local_id: str, budget: Budget | None, as_json: bool) -> None:
     """Tell what is known of a message, why it waits, and what happened to it."""
     with Messages.from_env(account_named()) as messages:
         message = messages.get(local_id)
@@ -173,7 +173,7 @@ def _print_message(message: Message, waits: Sequence[Wait], timeline: Sequence[T
 @RATE
 @ACCOUNT
 @JSON
-def list_messages(state: str, limit: int, budget: Budget, as_json: bool) -> None:
+def list_messages(state: str, limit: int, budget: Budget | None, as_json: bool) -> None:
     """List the messages in a state, or the jobs that the intake refused."""
     with Messages.from_env(account_named()) as messages:
         if state == _REFUSED:

@@ -239,14 +239,17 @@ class Messages:
     def why(self, local_id: str, budget: Budget | None = None) -> tuple[Wait, ...]:
         """Why a message is not shown yet: every reason with its time, the one that lasts longest last.
 
-        The budget is the workers' setting; without it, only what the ledger itself knows of it is told.
+        The budget is the one that the workers keep to, unless another is given.
         """
         message = self.get(local_id)
         return waiting_for(message, self.account(budget)) if message else ()
 
     def account(self, budget: Budget | None = None) -> Account:
-        """How the account stands: its pause, its budget, what waits, and how long that will take."""
-        return self._ledger.account(budget or Budget())
+        """How the account stands: its pause, its budget, what waits, and how long that will take.
+
+        The budget is the one that the workers keep to, unless another is given; 100 calls an hour before any began.
+        """
+        return self._ledger.account(budget)
 
     def retry(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision.
@@ -543,7 +546,7 @@ class AsyncMessages:
 
     async def account(self, budget: Budget | None = None) -> Account:
         """How the account stands; see Messages.account."""
-        return await self._ledger.account(budget or Budget())
+        return await self._ledger.account(budget)
 
     async def retry(self, local_id: str, *, by: str = "", why: str = "") -> State:
         """Try a failed or expired message again. Like resend, resolve and discard, raises RefusedDecision.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pushledger.broker import reach_broker
 from pushledger.broker_refusals import refusal
@@ -29,6 +29,7 @@ BAD_CELERY = ("5.7.0",)
 MEMORY_NEAR_LIMIT, MEMORY_FULL = 0.8, 0.95
 CLOCKS_DIFFER = timedelta(seconds=5)
 _PACKAGES = {"pushledger": "pushledger", "celery": "celery", "kombu": "kombu", "redis": "redis-py"}
+_OVER_TLS, _UNCHECKED = ("rediss", "sentinels"), ("none", "cert_none")
 _NOT_TOLD = "the server does not tell it; make sure of"
 
 
@@ -44,7 +45,7 @@ async def own_checks(messages: AsyncMessages, wait: timedelta) -> list[Check]:
     broker = await asyncio.to_thread(check_broker, messages.settings.broker_url)
     worker = Check("worker", "skipped", "its wake-ups come through the broker, which cannot be reached")
     return [
-        check_server(facts),
+        check_server(facts, messages.settings.redis_url),
         check_persistence(facts.config),
         check_eviction(facts.config),
         check_memory(facts),
@@ -55,8 +56,11 @@ async def own_checks(messages: AsyncMessages, wait: timedelta) -> list[Check]:
     ]
 
 
-def check_server(facts: ServerFacts) -> Check:
-    """Is it there, and new enough?"""
+def check_server(facts: ServerFacts, url: str = "") -> Check:
+    """Is it there, new enough, and one that takes what is written?"""
+    if facts.replica_of:
+        way_out = "set PUSHLEDGER_REDIS_URL to the primary, or to the Sentinels that know it"
+        return Check("server", "failed", f"it is a replica of {facts.replica_of}, which takes no writes; {way_out}")
     if not facts.redis_version:
         return Check("server", "warning", f"it answers; {_NOT_TOLD} Redis 6.2, Valkey 7.2 or newer")
     parts = facts.redis_version.split(".")[:2]
@@ -64,7 +68,16 @@ def check_server(facts: ServerFacts) -> Check:
     if known < OLDEST_SERVER:
         old = f"{facts.name} {facts.version} lacks commands that the ledger uses; update it to 6.2 or newer"
         return Check("server", "failed", old)
+    if is_unchecked(url):
+        open_to = "whoever stands between reads and changes everything; give ssl_ca_certs instead"
+        return Check("server", "warning", f"nobody checks its certificate (ssl_cert_reqs=none): {open_to}")
     return Check("server", "ok", f"{facts.name} {facts.version} answers")
+
+
+def is_unchecked(url: str) -> bool:
+    """Whether the URL asks for TLS with whoever answers."""
+    parts = urlsplit(url)
+    return parts.scheme in _OVER_TLS and parse_qs(parts.query).get("ssl_cert_reqs", [""])[-1].lower() in _UNCHECKED
 
 
 def check_persistence(config: Mapping[str, str]) -> Check:

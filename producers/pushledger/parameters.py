@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import click
 
-from pushledger.ledger import HIGHEST_SHARE, Budget, parse_rate
+from pushledger.ledger import Budget, parse_rate
 from pushledger.settings import is_account_name, parse_duration
 
 __all__ = [
@@ -56,9 +55,9 @@ def parameters(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def _budget(context: click.Context, parameter: click.Parameter, value: str) -> Budget:
+def _budget(context: click.Context, parameter: click.Parameter, value: str | None) -> Budget | None:
     try:
-        return Budget(parse_rate(value), _share(os.environ.get("PUSHLEDGER_HIGH_PRIORITY_SHARE") or "0"))
+        return None if value is None else Budget(parse_rate(value))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -85,17 +84,6 @@ def operator() -> str:
     return "".join(letter for letter in name if letter.isprintable())[:100]
 
 
-def _share(value: str) -> float:
-    # A setting of the workers, as the rate is: it is read here only to say how long what waits will take.
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= HIGHEST_SHARE:
-        raise ValueError(f"PUSHLEDGER_HIGH_PRIORITY_SHARE must be a number from 0 to {HIGHEST_SHARE}")
-    return share
-
-
 ACCOUNT: Decorator = click.option(
     "--account",
     metavar="NAME",
@@ -119,11 +107,7 @@ WHY: Decorator = click.option(
 RATE: Decorator = click.option(
     "--rate",
     "budget",
-    envvar="PUSHLEDGER_RATE",
-    show_envvar=True,
-    default="100/hour",
-    show_default=True,
     metavar="RATE",
     callback=_budget,
-    help="The calls that the workers may make.",
+    help="Forecast as if the workers might make so many calls. [default: what they keep to]",
 )

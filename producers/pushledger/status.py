@@ -76,7 +76,7 @@ class Status:
         ]
 
 
-def read_status(messages: Messages, budget: Budget) -> Status:
+def read_status(messages: Messages, budget: Budget | None) -> Status:
     """How the account stands now. Raises LedgerUnavailable."""
     return Status(messages.settings.account, messages.account(budget), messages.counts(), messages.stats())
 

@@ -128,6 +128,8 @@ def test_each_account_has_a_budget_of_its_own(stage: Any, root: Path, wait_until
         wait_until(lambda: large.counts()["known"] == 20, 20, "the large one is done")
         wait_until(lambda: small.counts()["known"] == 3, 20, "the small one has made its calls")
         assert small.stats()["calls"] == 3
+        assert (small.account().calls_left, large.account().calls_left) == (0, 20), "each by its own rate"
+        assert small.account().drained_in > timedelta(hours=2)
 
 
 def test_a_job_enqueued_by_name_goes_to_its_account(stage: Any, root: Path, wait_until: WaitUntil) -> None:

@@ -279,7 +279,6 @@ async def test_without_tokens_only_this_machine_is_answered(dashboard: OpenDashb
         ({"dashboard_tokens_file": Path("nowhere")}, "DASHBOARD_TOKENS_FILE"),
         ({"dashboard_url": "messages.example.org"}, "DASHBOARD_URL"),
         ({"dashboard_session_key": "short"}, "DASHBOARD_SESSION_KEY"),
-        ({"rate": "many"}, "RATE"),
     ],
 )
 def test_settings_that_would_expose_it_are_refused(values: dict[str, Any], named: str) -> None:

@@ -13,7 +13,7 @@ from account import Account, create
 from dashboard.conftest import OpenDashboard
 from prometheus_client.parser import text_string_to_metric_families
 from pushledger import AsyncMessages, LedgerUnavailable
-from pushledger.ledger import Budget
+from pushledger.ledger import GENERAL_TIER
 from pushledger_dashboard import events
 from pushledger_dashboard.events import Live
 from pushledger_dashboard.overview import Overview
@@ -45,7 +45,7 @@ class Broker:
     def publish(self, account: str) -> bool:
         self.published += 1
         if self.takes and self.worker:
-            self.ledger.run(self.ledger.exchanges.clear_wake())
+            self.ledger.run(self.ledger.exchanges.begin(GENERAL_TIER))
         return self.takes
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ async def test_open_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_those_who_ask_at_once_share_one_reading(settings: Callable[..., DashboardSettings]) -> None:
     """Whoever goes away meanwhile takes nothing from the others; a failure is everybody's, and not kept."""
     async with AsyncMessages(settings()) as messages:
-        overview, read = Overview(messages, Budget()), 0
+        overview, read = Overview(messages), 0
         stats = messages.stats
 
         async def counted() -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from account import Account, create
-from pushledger.ledger import Settlement
+from pushledger.ledger import GENERAL_TIER, Settlement
 
 pytestmark = pytest.mark.anyio
 
@@ -239,7 +239,7 @@ async def test_the_overview_tells_how_the_account_stands(api: httpx.AsyncClient,
     claimed = ledger.claim(8).messages
     settled = [(one, Settlement(kind="confirmed", message_id=one.local_id, status=200)) for one in claimed[:4]]
     ledger.run(ledger.exchanges.settle(settled, ledger.budget))
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
     await tell(api, "/v1/messages/create", **ORDER | {"local_id": "new"})
     await tell(api, "/v1/messages/update", local_id="new", text="newer")
     found = await ask(api, "/v1/overview")

@@ -10,6 +10,7 @@ import pytest
 from account import Account, create
 from dashboard.browser import Form, Page, look, press
 from dashboard.conftest import OPERATE, READ, TOKENS, OpenDashboard
+from pushledger.ledger import Budget, parse_rate
 
 pytestmark = pytest.mark.anyio
 
@@ -147,7 +148,8 @@ async def test_the_audit_trail_has_pages(dashboard: OpenDashboard) -> None:
 async def test_bulk_shows_a_dry_run_first(dashboard: OpenDashboard, ledger: Account) -> None:
     """How many messages and calls, and how long the budget takes for them; nothing is changed."""
     fail(ledger, "order:1", "order:2", "other:3")
-    async with dashboard(rate="1/hour") as client:
+    ledger.run(ledger.exchanges.begin(Budget(parse_rate("1/hour"))))
+    async with dashboard() as client:
         page = await look(client, "/bulk", action="retry", state="failed", prefix="order:")
         assert "2 messages" in page.text
         assert "It costs 2 calls to the API: 2 hours of the whole budget." in page.text

@@ -10,7 +10,7 @@ from account import Account, create
 from dashboard.browser import look
 from dashboard.conftest import READ, TOKENS, OpenDashboard
 from pushledger.jobs import Update
-from pushledger.ledger import Sample
+from pushledger.ledger import GENERAL_TIER, Budget, Sample, parse_rate
 from pushledger_dashboard.views.overview import shown_after
 from pushledger_dashboard.views.picture import SLOTS, picture
 from pushledger_dashboard.views.times import moment, spoken
@@ -51,13 +51,14 @@ async def test_all_shown_is_said_so(dashboard: OpenDashboard, ledger: Account) -
 
 
 async def test_what_waits_is_counted_with_a_forecast(dashboard: OpenDashboard, ledger: Account) -> None:
-    """At the budget of the workers' setting."""
+    """At the budget that the workers keep to."""
     now_is_the_server_s(ledger)
     ledger.deliver("m", "order:0")
     ledger.record(Update("order:0", "B"))
     for number in range(1, 30):
         ledger.record(create(f"order:{number}"))
-    async with dashboard(rate="10/hour") as client:
+    ledger.run(ledger.exchanges.begin(Budget(parse_rate("10/hour"))))
+    async with dashboard() as client:
         page = await look(client, "/")
         assert "0 messages or more show their newest text, 30 wait." in page.text
         assert "10 of 10 calls left" in page.text
@@ -131,7 +132,7 @@ async def test_a_silent_worker_is_told_only_when_something_is_due(dashboard: Ope
         assert silent not in (await look(client, "/")).text
         await client.post("/v1/resume", json={})
         ledger.now = real
-        ledger.run(ledger.exchanges.clear_wake())
+        ledger.run(ledger.exchanges.begin(GENERAL_TIER))
     async with dashboard() as client:
         assert silent not in (await look(client, "/")).text
 

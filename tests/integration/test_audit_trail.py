@@ -10,7 +10,7 @@ from account import Account, MakeAccount, create
 from click.testing import CliRunner
 from pushledger.cli import cli
 from pushledger.errors import InvalidJob
-from pushledger.ledger import By, shown_within
+from pushledger.ledger import GENERAL_TIER, By, shown_within
 from pushledger.ledger.audit import AuditEntry
 
 MINUTE = timedelta(minutes=1)
@@ -125,7 +125,7 @@ def test_a_heartbeat_is_when_a_delivery_began(make: MakeAccount) -> None:
     """And none before the first."""
     ledger = make()
     assert ledger.run(ledger.exchanges.heartbeat()).age is None
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
     ledger.pass_time(MINUTE)
     assert ledger.run(ledger.exchanges.heartbeat()).age == MINUTE
 

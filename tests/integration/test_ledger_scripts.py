@@ -12,6 +12,7 @@ from account import DIGEST_KEY, LEASE, MINUTE, START, Account, MakeAccount, asse
 from pushledger.errors import LedgerUnavailable, OutcomeUnknown, RefusedJob, TargetChanged, UnknownLocalId
 from pushledger.jobs import Create, Delete, Job, Update, Upsert
 from pushledger.ledger import (
+    GENERAL_TIER,
     AccountPause,
     Budget,
     Claim,
@@ -44,7 +45,7 @@ def test_an_old_record_sent_again_does_not_come_back(make: MakeAccount) -> None:
     ledger = make()
     ledger.record(create(text="A"), "job-1")
     ledger.record(Update("order:1", "B"), "job-2")
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
 
     assert ledger.record(create(text="A"), "job-1") == Recorded(Receipt("order:1", 1, "queued"), wake=False)
     assert ledger.message().text == "B"
@@ -169,7 +170,7 @@ def test_a_wake_up_is_asked_for_twice_with_one_answer(make: MakeAccount) -> None
     wake = ledger.exchanges.wake
     assert ledger.run(wake("tick-1", Budget())) == (False, None)
     ledger.record(create())
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
 
     assert ledger.run(wake("tick-1", Budget())) == (True, timedelta(0))
     assert ledger.run(wake("tick-1", Budget())) == (True, timedelta(0))
@@ -187,7 +188,7 @@ def test_only_one_wake_up_is_pending(make: MakeAccount) -> None:
 
     assert not wakes("later", not_before=datetime.fromtimestamp(START / 1000 + 60, UTC)), "nothing is due"
     assert [wakes("order:1"), wakes("order:2")] == [True, False]
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
     assert [wakes("order:3"), wakes("order:4")] == [True, False]
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 import redis
 from account import DIGEST_KEY, Account, upsert
-from pushledger.ledger import AsyncLedger, Budget, By, LedgerPolicy, Repairable
+from pushledger.ledger import GENERAL_TIER, AsyncLedger, Budget, By, LedgerPolicy, Repairable
 from pushledger_worker.answer import Answer, Answered, NotSent, Unanswered
 from pushledger_worker.delivery import DeliveryOptions
 from pushledger_worker.plan import Call
@@ -51,7 +51,7 @@ def shown(real_client: redis.Redis, account: str) -> Account:
     ledger.now = ""  # type: ignore[assignment]  # the server's clock
     real_client.set(ledger.keys.digest_key, DIGEST_KEY.hex())
     ledger.deliver("m1", text="A")
-    ledger.run(ledger.exchanges.clear_wake())
+    ledger.run(ledger.exchanges.begin(GENERAL_TIER))
     return ledger
 
 

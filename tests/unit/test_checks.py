@@ -31,6 +31,29 @@ from pushledger_worker.checks import read_answer
 MIB = 2**20
 
 
+def test_a_replica_is_no_place_for_the_ledger() -> None:
+    """It answers all that is asked, and refuses all that is written."""
+    told = {"redis_version": "7.2.4", "role": "slave", "master_host": "10.0.0.7", "master_port": 6379}
+    found = check_server(read_facts(told, {}))
+    assert found.outcome == "failed"
+    assert "a replica of 10.0.0.7:6379" in found.sentence
+    assert "PUSHLEDGER_REDIS_URL" in found.sentence
+    assert check_server(read_facts(told | {"role": "master"}, {})).outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("rediss://redis.example.org:6380/0?ssl_cert_reqs=none", "warning"),
+        ("sentinels://one:26380,two:26380/main/0?ssl_cert_reqs=CERT_NONE", "warning"),
+        ("rediss://redis.example.org:6380/0?ssl_ca_certs=/ca.pem", "ok"),
+        ("redis://redis.example.org/0?ssl_cert_reqs=none", "ok"),
+    ],
+)
+def test_a_certificate_that_nobody_checks_is_told(url: str, outcome: str) -> None:
+    assert check_server(facts(), url).outcome == outcome
+
+
 def facts(version: str = "9.0.1", used: int | None = MIB, limit: int | None = 0) -> ServerFacts:
     return ServerFacts("valkey", version, version, used, limit, {})
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pushledger import AsyncMessages, Messages
 from pushledger.cli import cli
 from pushledger.errors import InvalidJob, RefusedDecision
-from pushledger.ledger import Budget, LedgerPolicy, Settlement
+from pushledger.ledger import Budget, LedgerPolicy, Settlement, parse_rate
 from pushledger.ledger.ledger import AsyncLedger
 from pushledger.settings import Settings
 
@@ -32,6 +32,18 @@ def run(valkey_url: str, account: str, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(cli, arguments, input=stdin, prog_name="pushledger")
 
     return invoke
+
+
+def begin(budget: Budget) -> None:
+    """A worker begins a delivery."""
+
+    async def deliver() -> None:
+        settings = Settings()
+        ledger = AsyncLedger.from_url(settings.redis_url, settings.account, LedgerPolicy(), settings.redis_timeout)
+        await ledger.begin(budget)
+        await ledger.close()
+
+    asyncio.run(deliver())
 
 
 def document(result: Result) -> Any:
@@ -197,7 +209,7 @@ def test_a_pause_without_a_time_lasts_until_resumed(run: Run) -> None:
     assert until - datetime.now(UTC) > timedelta(days=364)
 
 
-def test_status_tells_how_the_account_stands(run: Run, account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_tells_how_the_account_stands(run: Run, account: str) -> None:
     settle(run, "confirmed", "order:0", message_id="m0", status=200)
     fail(run, "order:1")
     for number in range(2, 5):
@@ -212,10 +224,16 @@ def test_status_tells_how_the_account_stands(run: Run, account: str, monkeypatch
     lines = run("status", "--rate", "off").stdout.splitlines()
     assert "calls left:    no limit" in lines
     assert "paused:        no" in lines
-    monkeypatch.setenv("PUSHLEDGER_RATE", "7/minute")
+
+
+def test_a_forecast_is_made_with_the_budget_that_the_workers_keep_to(run: Run) -> None:
+    """Whatever is set where it is asked for; and what the General tier allows before any worker has begun."""
+    assert document(run("status", "--json"))["calls_left"] == 100
+    begin(Budget(parse_rate("7/minute, 50/hour"), 0.5))
     assert document(run("status", "--json"))["calls_left"] == 7
-    monkeypatch.setenv("PUSHLEDGER_RATE", "often")
-    assert run("status").exit_code == 2
+    assert document(run("status", "--rate", "3/minute", "--json"))["calls_left"] == 3, "unless another is named"
+    begin(Budget())
+    assert document(run("status", "--json"))["calls_left"] is None
 
 
 # ---------------------------------------------------------------- adopt

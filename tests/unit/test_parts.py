@@ -81,7 +81,6 @@ def test_with_the_sandbox_a_real_key_goes_nowhere(folder: DataFolder, monkeypatc
     assert who_sees(stack, KEY) == set()
     assert part(stack, "worker").environment["PUSHLEDGER_API_URL"] == "http://127.0.0.1:8025/v3"
     assert part(stack, "worker").environment["PUSHLEDGER_RATE"] == "60/10s"
-    assert part(stack, "dashboard").environment["PUSHLEDGER_RATE"] == "60/10s"
 
 
 def test_the_dashboard_gets_a_token_of_its_own_unless_there_are_some(folder: DataFolder) -> None:

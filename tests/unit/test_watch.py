@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from pushledger.cli import cli
 from pushledger.errors import LedgerUnavailable
-from pushledger.ledger import Account, Pause
+from pushledger.ledger import Account, Budget, Pause
 from pushledger.status import Status
 from pushledger.watch import watch
 
@@ -21,7 +21,7 @@ NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 
 
 def status(queued: int, pause: Pause | None = None) -> Status:
-    account = Account(NOW, pause, queued, None, 7, None, 7, None, timedelta(0), looked_after_at=NOW)
+    account = Account(NOW, pause, queued, None, 7, None, 7, None, timedelta(0), Budget(), looked_after_at=NOW)
     return Status("shop", account, {"queued": queued, "held": 1}, {"jobs": 9})
 
 

@@ -35,7 +35,7 @@ BREATH = 0.02  # before asking again when a claim brought expired messages to re
 class DeliveryLedger(Protocol):
     """What a delivery needs of the ledger."""
 
-    async def clear_wake(self) -> None:
+    async def begin(self, budget: Budget) -> None:
         """See AsyncLedger."""
 
     async def settle(self, settlements: list[tuple[Claimed, Settlement]], budget: Budget) -> list[Settled]:
@@ -110,7 +110,7 @@ class Delivery:
         claimed would count as sent once its lease is over, so the shift asks again as long as it lasts.
         """
         ends = time.monotonic() + self._options.shift.total_seconds()
-        await self._ledger.clear_wake()
+        await self._ledger.begin(self._options.budget)
         while True:
             closing = self._stopping() or time.monotonic() >= ends
             await self._exchange(0 if closing else self._options.inflight - len(self._air), ends)

@@ -118,9 +118,9 @@ def _agent_of(key: str) -> Agent:
 async def _account_page(
     request: Request, desk: Desk, who: Principal, *, status: int = 200, notice: str = "", alert: str = ""
 ) -> HTMLResponse:
-    messages, budget = desk.messages, desk.settings.budget
+    messages = desk.messages
     account, heartbeat, presences, refused, warnings = await asyncio.gather(
-        messages.account(budget),
+        messages.account(),
         messages.heartbeat(),
         messages.presences(),
         messages.refused(REFUSED),
@@ -136,8 +136,8 @@ async def _account_page(
         notice=notice,
         alert=alert,
         pause=pause_view(account.pause, now),
-        gauge=gauge_view(account, budget),
-        windows=windows_in_words(budget),
+        gauge=gauge_view(account),
+        windows=windows_in_words(account.budget),
         heartbeat=moment(heartbeat.last, now) if heartbeat.last else None,
         agents=agent_views(presences, now),
         refused=refused_jobs(refused, now),

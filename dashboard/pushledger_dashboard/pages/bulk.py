@@ -65,7 +65,7 @@ async def show_bulk(
     """A dry run, which goes on where the last address ended; or, with ``run``, how far the doing has come."""
     if selection.fits and not run:
         progress = await _stepped(desk, selection, progress)
-    return _bulk_page(request, desk, who, selection, progress, runs=bool(run))
+    return await _bulk_page(request, desk, who, selection, progress, runs=bool(run))
 
 
 @router.post("/bulk")
@@ -110,7 +110,7 @@ def _number(name: str, text: str) -> int:
     return int(text or 0)
 
 
-def _bulk_page(
+async def _bulk_page(
     request: Request, desk: Desk, who: Principal, selection: Selection, progress: Progress, *, runs: bool
 ) -> HTMLResponse:
     return page(
@@ -122,7 +122,7 @@ def _bulk_page(
         progress=progress,
         runs=runs,
         next_href=progress.href(selection, runs=False) if progress.cursor and not runs else "",
-        cost=cost(progress, desk.settings.budget),
+        cost=cost(progress, (await desk.messages.account()).budget),
         consequence=ACTIONS[selection.action] if selection.action else "",
         fits=FITS,
         states=_STATES,

@@ -24,5 +24,5 @@ async def overview(request: Request, desk: TheDesk, who: Reader) -> HTMLResponse
     reading, presences, refused = await asyncio.gather(
         desk.overview.reading(), desk.messages.presences(), desk.messages.refused(_REFUSED)
     )
-    view = overview_view(reading, desk.settings.budget, desk.settings.max_backlog, presences, refused)
+    view = overview_view(reading, desk.settings.max_backlog, presences, refused)
     return page(request, "overview.html", who, title="Overview", view=view, events="/v1/events")

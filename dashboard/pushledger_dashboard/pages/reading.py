@@ -29,9 +29,7 @@ def _documents(found: Iterable[Message], account: Account, who: Principal) -> li
 async def shown_message(desk: Desk, who: Principal, local_id: str) -> MessageView:
     """One message. Raises UnknownLocalId or InvalidJob."""
     message = await known_message(desk, local_id)
-    account, timeline = await asyncio.gather(
-        desk.messages.account(desk.settings.budget), desk.messages.timeline(local_id)
-    )
+    account, timeline = await asyncio.gather(desk.messages.account(), desk.messages.timeline(local_id))
     return message_view(MessageDocument.of(message, account, who.sees_texts), timeline, account.now)
 
 
@@ -47,7 +45,7 @@ async def _page(desk: Desk, who: Principal, question: Question, cursor: str | No
     wanted = Filter(prefix=question.q, reason=question.reason, priority=question.priority)
     (found, page), account = await asyncio.gather(
         desk.messages.page(question.state, wanted, limit=ROWS, place=place_of(cursor)),
-        desk.messages.account(desk.settings.budget),
+        desk.messages.account(),
     )
     return list_view(
         question,
@@ -64,7 +62,7 @@ async def _search(desk: Desk, who: Principal, question: Question, cursor: str | 
         raise Problem(403, f"the token {who.name} may not see visitors; so it may not search for one either")
     place, by = search_place_of(cursor), question.by
     (found, step), account = await asyncio.gather(
-        desk.messages.search(by, question.q, limit=ROWS, place=place), desk.messages.account(desk.settings.budget)
+        desk.messages.search(by, question.q, limit=ROWS, place=place), desk.messages.account()
     )
     if by == "prefix" and place is None:
         exact = await desk.messages.get(question.q)

@@ -100,7 +100,7 @@ async def resume(body: WhyBody, desk: TheDesk, who: Operator) -> PausedAnswer:
 
 
 async def _paused(desk: TheDesk) -> PausedAnswer:
-    pause = (await desk.messages.account(desk.settings.budget)).pause
+    pause = (await desk.messages.account()).pause
     return PausedAnswer(pause=pause and PauseDocument(until=pause.until, reason=pause.reason, trouble=pause.trouble))
 
 

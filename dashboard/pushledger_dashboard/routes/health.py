@@ -66,6 +66,4 @@ async def metrics(request: Request, desks: TheDesks, who: Known) -> Response:
     if is_named(request):
         names = [name for name in names if name == account_of(request)]
     read = [await desks.of(name) for name in names]
-    return Response(
-        await metrics_text([(desk.messages, desk.settings.budget) for desk in read]), media_type=CONTENT_TYPE_LATEST
-    )
+    return Response(await metrics_text([desk.messages for desk in read]), media_type=CONTENT_TYPE_LATEST)

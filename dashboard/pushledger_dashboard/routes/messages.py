@@ -98,7 +98,7 @@ async def list_messages(
     wanted = Filter(prefix=prefix, reason=reason, since=since, until=until)
     (found, page), account = await asyncio.gather(
         desk.messages.page(state, wanted, limit=limit, order=order, place=place_of(cursor)),
-        desk.messages.account(desk.settings.budget),
+        desk.messages.account(),
     )
     return PageDocument(
         messages=_documents(found, account, who),
@@ -112,7 +112,7 @@ async def list_messages(
 async def get_message(desk: TheDesk, who: Reader, local_id: LocalId) -> MessageDocument:
     """What the ledger knows of a message, and what it waits for."""
     message = await known_message(desk, local_id)
-    return MessageDocument.of(message, await desk.messages.account(desk.settings.budget), who.sees_texts)
+    return MessageDocument.of(message, await desk.messages.account(), who.sees_texts)
 
 
 @router.get("/message/id")
@@ -135,7 +135,7 @@ async def get_timeline(desk: TheDesk, who: Reader, local_id: LocalId) -> Timelin
 async def get_waits(desk: TheDesk, who: Reader, local_id: LocalId) -> WhyDocument:
     """Why a message is not shown yet, and until when."""
     message = await known_message(desk, local_id)
-    waits = waiting_for(message, await desk.messages.account(desk.settings.budget))
+    waits = waiting_for(message, await desk.messages.account())
     return WhyDocument(waits=[WaitDocument.of(wait) for wait in waits])
 
 
@@ -158,7 +158,7 @@ async def search(
         check_message_id(q)
     place = search_place_of(cursor)
     (found, step), account = await asyncio.gather(
-        desk.messages.search(by, q, limit=limit, place=place), desk.messages.account(desk.settings.budget)
+        desk.messages.search(by, q, limit=limit, place=place), desk.messages.account()
     )
     if by == "prefix" and place is None:
         exact = await desk.messages.get(q)

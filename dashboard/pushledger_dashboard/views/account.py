@@ -54,11 +54,12 @@ class GaugeView:
     next_call_at: Moment | None
 
 
-def gauge_view(account: Account, budget: Budget) -> GaugeView | None:
+def gauge_view(account: Account) -> GaugeView | None:
     """The budget as a gauge; None without a limit."""
     if account.calls_left is None:
         return None
-    limit = max(account.calls_left, min((window.limit for window in budget.windows), default=account.calls_left))
+    limits = (window.limit for window in account.budget.windows)
+    limit = max(account.calls_left, min(limits, default=account.calls_left))
     next_at = account.next_call_at
     return GaugeView(
         left=account.calls_left,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pushledger import Presence
-from pushledger.ledger import Budget, shown_within
+from pushledger.ledger import shown_within
 
 from pushledger_dashboard.addresses import address
 from pushledger_dashboard.overview import Reading
@@ -81,7 +81,6 @@ class OverviewView:
 
 def overview_view(
     reading: Reading,
-    budget: Budget,
     max_backlog: int,
     presences: Sequence[Presence],
     refused: Sequence[Mapping[str, object]],
@@ -102,8 +101,8 @@ def overview_view(
         tasks=tuple(_tasks(reading, max_backlog, presences, refused)),
         states=_states(reading.counts),
         pause=pause_view(account.pause, account.now),
-        gauge=gauge_view(account, budget),
-        windows=windows_in_words(budget),
+        gauge=gauge_view(account),
+        windows=windows_in_words(account.budget),
         heartbeat=moment(reading.heartbeat.last, account.now) if reading.heartbeat.last else None,
         saved=sum(stats.get(name, 0) for name in ("folded", "unchanged", "cancelled")),
         calls=stats.get("calls", 0),

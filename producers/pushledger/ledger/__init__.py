@@ -6,6 +6,7 @@ from pushledger.ledger.audit import NOBODY, AuditEntry, By
 from pushledger.ledger.belief import Belief, Repairable
 from pushledger.ledger.connection import NO_RETRIES
 from pushledger.ledger.deliveries import (
+    GENERAL_TIER,
     HIGHEST_SHARE,
     AccountPause,
     Budget,
@@ -27,6 +28,7 @@ from pushledger.ledger.rates import parse_rate
 from pushledger.ledger.server import ServerFacts
 
 __all__ = [
+    "GENERAL_TIER",
     "HIGHEST_SHARE",
     "NOBODY",
     "NO_RETRIES",

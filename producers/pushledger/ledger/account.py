@@ -43,8 +43,9 @@ class Account:
 
     ``calls_left`` is None without a limit; ``next_call_at`` is when a call is free again, if none is now. The same of
     ``common`` is for messages that are not of high priority, which leave a share of each window alone.
-    ``drained_in`` forecasts how long what waits takes at today's budget, if each message needs one call.
-    ``looked_after_at`` is when a worker last left a trace of looking after the account, None if none ever did.
+    ``drained_in`` forecasts how long what waits takes at today's budget, if each message needs one call; ``budget`` is
+    what it was forecast with. ``looked_after_at`` is when a worker last left a trace of looking after the account, None
+    if none ever did.
     """
 
     now: datetime
@@ -56,6 +57,7 @@ class Account:
     common_calls_left: int | None
     next_common_call_at: datetime | None
     drained_in: timedelta
+    budget: Budget
     looked_after_at: datetime | None = None
 
     @property
@@ -93,6 +95,7 @@ def read_account(
         common_calls_left=common_left,
         next_common_call_at=_moment(next_common_at) if next_common_at is not None else None,
         drained_in=_drained_in(now, waiting, left, next_at, paused, budget),
+        budget=budget,
     )
 
 

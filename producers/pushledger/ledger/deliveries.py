@@ -10,6 +10,7 @@ from pushledger.jobs import Kind
 from pushledger.message import LastError
 
 __all__ = [
+    "GENERAL_TIER",
     "HIGHEST_SHARE",
     "AccountPause",
     "Budget",
@@ -52,6 +53,17 @@ class Budget:
     def render(self) -> str:
         """The windows as the scripts read them: limit/milliseconds, parted by blanks."""
         return " ".join(f"{window.limit}/{round(window.period.total_seconds() * 1000)}" for window in self.windows)
+
+    @classmethod
+    def parse(cls, share: str, windows: str) -> Budget:
+        """Read what ``render`` wrote."""
+        pairs = (window.split("/") for window in windows.split())
+        found = (RateWindow(int(limit), timedelta(milliseconds=int(period))) for limit, period in pairs)
+        return cls(tuple(found), float(share))
+
+
+# What the General tier allows: taken until a worker has said what it keeps to.
+GENERAL_TIER = Budget((RateWindow(100, timedelta(hours=1)),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

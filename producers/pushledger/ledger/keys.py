@@ -89,6 +89,11 @@ class Keys:
         return f"{self.prefix}heartbeat"
 
     @property
+    def rate(self) -> str:
+        """The budget that the worker keeps to which last began a delivery."""
+        return f"{self.prefix}rate"
+
+    @property
     def signals(self) -> str:
         """Sorted set of what the people on duty shall be told, by when a worker may take it."""
         return f"{self.prefix}signals"

@@ -145,8 +145,10 @@ class Ledger:
         """Pause the account for so long, or resume it (None)."""
         self._connection.run(self._exchanges.pause(duration, reason, by))
 
-    def account(self, budget: Budget) -> Account:
-        """How the account stands: pause, budget, and what waits."""
+    def account(self, budget: Budget | None) -> Account:
+        """How the account stands: pause, budget (None: the one its workers keep to), and what waits."""
+        if budget is None:
+            budget = self._connection.run(self._exchanges.budget())
         return self._connection.run(self._exchanges.account(budget))
 
     def keep_online(self, agent: Agent, until: datetime | None, duration: timedelta | None, by: By = NOBODY) -> None:
@@ -413,8 +415,10 @@ class AsyncLedger:
         """Pause the account for so long, or resume it (None)."""
         await self._connection.run(self._exchanges.pause(duration, reason, by))
 
-    async def account(self, budget: Budget) -> Account:
-        """How the account stands: pause, budget, and what waits."""
+    async def account(self, budget: Budget | None) -> Account:
+        """How the account stands: pause, budget (None: the one its workers keep to), and what waits."""
+        if budget is None:
+            budget = await self._connection.run(self._exchanges.budget())
         return await self._connection.run(self._exchanges.account(budget))
 
     async def keep_online(
@@ -490,9 +494,9 @@ class AsyncLedger:
         exchange = self._exchanges.settle_and_claim(settlements, claim_id, wanted, lease, budget)
         return await self._connection.run(exchange)
 
-    async def clear_wake(self) -> None:
-        """Say that a delivery has begun."""
-        await self._connection.run(self._exchanges.clear_wake())
+    async def begin(self, budget: Budget) -> None:
+        """Say that a delivery within this budget has begun."""
+        await self._connection.run(self._exchanges.begin(budget))
 
     async def refused(self, limit: int) -> list[str]:
         """Documents of refused jobs, newest first."""

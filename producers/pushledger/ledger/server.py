@@ -14,7 +14,8 @@ _SILENT = "the server does not tell its settings: make sure of appendonly yes an
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What a server tells of itself. ``redis_version`` is the version of Redis that it is compatible with; memory is in
-    bytes, ``memory_limit`` 0 for none. '' and None: not told. ``config`` is empty where CONFIG is refused."""
+    bytes, ``memory_limit`` 0 for none. '' and None: not told. ``config`` is empty where CONFIG is refused.
+    ``replica_of`` is the primary's address, '' on a primary."""
 
     name: str
     version: str
@@ -22,6 +23,7 @@ class ServerFacts:
     memory_used: int | None
     memory_limit: int | None
     config: Mapping[str, str]
+    replica_of: str = ""
 
 
 def read_facts(info: Mapping[str, object], config: Mapping[str, str]) -> ServerFacts:
@@ -36,6 +38,7 @@ def read_facts(info: Mapping[str, object], config: Mapping[str, str]) -> ServerF
         memory_used=None if used is None else int(str(used)),
         memory_limit=None if limit is None else int(str(limit)),
         config=config,
+        replica_of=f"{info.get('master_host')}:{info.get('master_port')}" if info.get("role") == "slave" else "",
     )
 
 

@@ -66,9 +66,9 @@ class DeliveryExchanges(AccountExchange):
 
         return Exchange((call,), read)
 
-    def clear_wake(self) -> Exchange[None]:
-        """Say that a delivery has begun: the next record sends a wake-up again, and a heartbeat came through."""
-        return Exchange((self.call("begin"),), lambda _: None)
+    def begin(self, budget: Budget) -> Exchange[None]:
+        """Say that a delivery within this budget has begun: a heartbeat came through, and wake-ups are sent again."""
+        return Exchange((self.call("begin", budget.high_share, budget.render()),), lambda _: None)
 
 
 def _settlement(claimed: Claimed, settlement: Settlement) -> tuple[Argument, ...]:

@@ -9,7 +9,7 @@ from typing import cast
 
 from pushledger.ledger.account import Account, Heartbeat, read_account
 from pushledger.ledger.audit import NOBODY, By, audit_document
-from pushledger.ledger.deliveries import Budget
+from pushledger.ledger.deliveries import GENERAL_TIER, Budget
 from pushledger.ledger.exchange import Command, Exchange, Reply
 from pushledger.ledger.exchanges.of_account import AccountExchange
 from pushledger.ledger.exchanges.replies import items, pairs, scores, whole
@@ -48,6 +48,15 @@ class StandingExchanges(AccountExchange):
         """The newest samples of the counters, oldest first."""
         command = Command(("LRANGE", self.keys.history, -limit, -1))
         return Exchange((command,), lambda replies: [sample(str(line)) for line in items(replies[0])])
+
+    def budget(self) -> Exchange[Budget]:
+        """What the worker keeps to that last began a delivery."""
+
+        def read(replies: Sequence[Reply]) -> Budget:
+            share, _, windows = str(replies[0] or "").partition(" ")
+            return Budget.parse(share, windows) if share else GENERAL_TIER
+
+        return Exchange((Command(("GET", self.keys.rate)),), read)
 
     def account(self, budget: Budget) -> Exchange[Account]:
         """How the account stands: pause, budget, and what waits."""

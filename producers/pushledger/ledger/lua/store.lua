@@ -20,6 +20,7 @@
   presence, agents, paced   agents that are kept online, see presence.lua
   audit          list     what people did, newest first   history   list   a sample of the counters each minute
   heartbeat      string   when a delivery last began
+  rate           string   "share window window …", the budget that its worker keeps to
   signals        zset     "time kind detail" that the people on duty shall be told, by when a worker may take it
   signalled      hash     what they were last told of the account ]]
 local PREFIX = KEYS[1]
