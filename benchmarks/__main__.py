@@ -1,4 +1,4 @@
-"""`make bench`: everything in one run, contenders taking turns. Some fifteen minutes; `--quick` two or three."""
+"""`make bench`: everything in one run, contenders taking turns. Some twenty-five minutes; `--quick` four."""
 
 from __future__ import annotations
 

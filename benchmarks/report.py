@@ -69,6 +69,6 @@ def draw(path: Path, title: str, panels: Mapping[str, Mapping[str, Figure]]) -> 
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
         for at, value in enumerate(middle):
-            axis.annotate(f" {value:,.3g}", (value, at), fontsize=8, va="bottom")
+            axis.annotate(f" {value:,.{0 if value >= 10 else 2}f}", (value, at), fontsize=8, va="bottom")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
