@@ -54,6 +54,15 @@ def test_a_refused_key_is_told_and_does_not_pause_the_account(stage: Stage) -> N
     assert stage.messages.account().pause is None, "the key of this shell may be wrong, and that of the workers right"
 
 
+def test_a_key_file_that_is_not_there_is_named_and_one_that_nobody_needs_is_left_out(stage: Stage) -> None:
+    """compose.yaml names the file whether it is there or not, also for what is run in a worker's container."""
+    found = check(stage, 1, API_KEY="", API_KEY_FILE="/nowhere/api_key")["api key"]
+    assert found["outcome"] == "failed"
+    assert found["sentence"].startswith("PUSHLEDGER_API_KEY_FILE: cannot be read")
+    assert stage.sandbox.requests() == []
+    assert check(stage, 1, API_KEY_FILE="/nowhere/api_key")["api key"]["outcome"] == "ok"
+
+
 def test_the_key_is_skipped_when_no_call_is_free(stage: Stage) -> None:
     stage.messages.pause()
     assert "the account is paused" in check(stage, 1)["api key"]["sentence"]

@@ -32,6 +32,7 @@ async def check_api_key(messages: AsyncMessages) -> Check:
         return Check(_NAME, "skipped", f"none of {', '.join(_KEYS)} is set here; run it where a worker runs")
     try:
         settings = settings_for(messages.settings.account)
+        ApiKey(settings.api_key, settings.api_key_file).current()
     except SettingsError as error:
         return Check(_NAME, "failed", str(error))
     ledger = AsyncLedger.from_url(settings.redis_url, settings.account, settings.policy(), settings.redis_timeout)

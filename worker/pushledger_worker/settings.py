@@ -125,6 +125,15 @@ class WorkerSettings(Settings):
             raise ValueError("must be printable ASCII without blanks")
         return key
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_a_missing_file(cls, given: dict[str, object]) -> dict[str, object]:
+        # compose.yaml names the file whether it is there or not, also for commands that are run in a worker's container.
+        path = given.get("api_key_file")
+        if path and (given.get("api_key") or given.get("accounts_dir")) and not Path(str(path)).is_file():
+            return {**given, "api_key_file": None}
+        return given
+
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:
         if sum(given is not None for given in (self.api_key, self.api_key_file, self.accounts_dir)) != 1:
