@@ -14,7 +14,6 @@ from pushledger.output import cell, print_json, print_table
 from pushledger.parameters import (
     ACCOUNT,
     JSON,
-    RATE,
     WHY,
     Decorator,
     account_named,
@@ -52,16 +51,14 @@ def presence() -> None:
 @_AGENT
 @click.option("--for", "for_", metavar="8h", callback=duration_of, help="For how long, or")
 @click.option("--until", metavar="TIME", callback=_until, help="until when; ISO 8601 with an offset.")
-@RATE
 @WHY
 @ACCOUNT
 @JSON
-def online(
-    for_: timedelta | None, until: datetime | None, budget: Budget, why: str, as_json: bool, **agent: Any
-) -> None:
+def online(for_: timedelta | None, until: datetime | None, why: str, as_json: bool, **agent: Any) -> None:
     """Let an agent look online; asking again changes the time."""
     with Messages.from_env(account_named()) as messages:
         found = messages.keep_online(Agent(**agent), until=until, for_=for_, by=operator(), why=why)
+        budget = messages.account().budget
     if as_json:
         return print_json(found.to_json())
     click.echo(f"{cell(_name(found.agent))} is kept online until {cell(found.until)}")

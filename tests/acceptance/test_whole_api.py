@@ -162,7 +162,6 @@ def test_an_agent_is_kept_online_by_one_ping_a_period_through_killed_workers(
         "--for",
         "1h",
         PING_EVERY="10s",
-        RATE="100/hour",
     )
     assert "costs 360 calls an hour, where 100 calls in 1:00:00 are allowed for everything" in said.stdout, said.stderr
     stage.messages.keep_online("a-1", for_=timedelta(hours=1))

@@ -128,11 +128,10 @@ class WorkerSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_a_missing_file(cls, given: dict[str, object]) -> dict[str, object]:
-        # compose.yaml names the file whether it is there or not, also for commands that are run in a worker's container.
-        path = given.get("api_key_file")
-        if path and (given.get("api_key") or given.get("accounts_dir")) and not Path(str(path)).is_file():
-            return {**given, "api_key_file": None}
-        return given
+        # compose.yaml names the file whether it is there or not, also for what is run in a worker's container.
+        path, other = given.get("api_key_file"), given.get("api_key") or given.get("accounts_dir")
+        is_missing = path and other and not Path(str(path)).is_file()
+        return {**given, "api_key_file": None} if is_missing else given
 
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:
