@@ -154,6 +154,8 @@ class Relay:
                     self._refuse(row, str(answer), step)
 
     def _refuse(self, row: Row, error: str, step: Step) -> None:
+        # It may quote what no database can keep: a lone surrogate, a NUL.
+        error = error.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")
         step.refused[row.id] = error
         step.outcomes["refused"] += 1
         log.warning(

@@ -50,7 +50,13 @@ class Row:
 
     def to_job(self) -> Job:
         """The job, with the id that it got when it was inserted. Raises InvalidJob."""
-        return job_from_json(self.verb, json.loads(self.job))
+        try:
+            values = json.loads(self.job)
+        except (ValueError, RecursionError):
+            raise InvalidJob("job", "must be JSON; was it written by other hands, or cut off?") from None
+        if not isinstance(values, dict):
+            raise InvalidJob("job", "must be a JSON object")
+        return job_from_json(self.verb, values)
 
 
 def milliseconds(at: datetime) -> int:

@@ -250,6 +250,29 @@ def test_a_row_that_cannot_be_read_is_refused_alone(shop: Shop) -> None:
     assert shop.message("order:2").state == "queued"
 
 
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ('{"text', "job: must be JSON"),
+        ("[]", "job: must be a JSON object"),
+        ("null", "job: must be a JSON object"),
+        ("9" * 5000, "job: must be JSON"),
+        ("[" * 100_000, "job: must be JSON"),
+        ('{"\\ud800\\u0000": 1}', "\\ud800"),
+    ],
+    ids=["cut off", "list", "null", "digits", "deep", "surrogate"],
+)
+def test_a_job_that_is_none_is_refused_alone(shop: Shop, job: str, said: str) -> None:
+    """Written by other hands, or cut off: no relay may break of it, nor keep the others waiting."""
+    shop.add(shown(1), shown(2))
+    with shop.engine.begin() as connection:
+        table = metadata.tables["pushledger_outbox"]
+        connection.execute(update(table).where(table.c.local_id == "order:1").values(job=job))
+    shop.work()
+    assert said in shop.refused()["order:1"]
+    assert shop.message("order:2").state == "queued"
+
+
 def test_a_full_backlog_lets_rows_wait(shop: Shop, valkey_url: str) -> None:
     settings = Settings(redis_url=valkey_url, account=shop.messages.settings.account, max_backlog=1)
     shop.add(shown(1), shown(2))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 from pushledger import AsyncMessages, Messages
 from pushledger.cli import cli
@@ -234,6 +235,15 @@ def test_a_forecast_is_made_with_the_budget_that_the_workers_keep_to(run: Run) -
     assert document(run("status", "--rate", "3/minute", "--json"))["calls_left"] == 3, "unless another is named"
     begin(Budget())
     assert document(run("status", "--json"))["calls_left"] is None
+
+
+@pytest.mark.parametrize(
+    "told", ["", "garbage", "0.2 x/y", "0.2 5/0", "5 100/3600000", "nan 1/1000", f"0 5/{'9' * 30}"]
+)
+def test_a_budget_that_cannot_be_read_breaks_no_command(run: Run, valkey_url: str, account: str, told: str) -> None:
+    with redis.Redis.from_url(valkey_url) as client:
+        client.set(f"pushledger:{{{account}}}:rate", told)
+    assert document(run("status", "--json"))["calls_left"] == 100
 
 
 # ---------------------------------------------------------------- adopt

@@ -114,6 +114,24 @@ def test_a_worker_that_stops_begins_no_other_account() -> None:
     asyncio.run(scene())
 
 
+def test_one_account_that_breaks_keeps_no_other_waiting_and_is_not_tried_again_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        fleet = Fleet("breaks", "de")
+        running = asyncio.create_task(fleet.run("hangs"))
+        await fleet.has_begun(3)
+        fleet.is_due.add("fr")
+        await fleet.has_begun(4)
+        assert names(fleet) == ["hangs", "breaks", "de", "fr"]
+        fleet.release.set()
+        with pytest.raises(ValueError, match="broken"):
+            await running
+
+    asyncio.run(scene())
+    assert "the shift of account breaks broke: ValueError" in caplog.text
+
+
 def test_an_error_is_raised_when_all_shifts_have_ended() -> None:
     async def scene() -> None:
         fleet = Fleet("breaks", "de")

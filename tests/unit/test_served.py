@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def test_every_setting_of_an_accounts_own_is_a_setting() -> None:
         ("fr", {"rat": "200/hour"}, "account fr: rat: is no setting of an account's own"),
         ("fr", {"rate": "many"}, "account fr: PUSHLEDGER_RATE: "),
         ("fr", {"rate": ""}, "account fr: PUSHLEDGER_RATE: "),
+        ("fr", {"rate": "5/99999999999999999999h"}, "account fr: PUSHLEDGER_RATE: must have a period"),
+        ("fr", {"rate": "5/0.0001s"}, "account fr: PUSHLEDGER_RATE: must have a period"),
+        ("fr", {"rate": "9" * 400 + "/hour"}, "account fr: PUSHLEDGER_RATE: must be a number of calls"),
+        ("fr", {"api_url": "http://[::1"}, "account fr: PUSHLEDGER_API_URL: must be an address"),
+        ("fr", {"api_url": "http://a:99999999/"}, "account fr: PUSHLEDGER_API_URL: must be an address"),
         ("fr", {"api_key": "two words"}, "account fr: api_key: must hold printable ASCII"),
         ("F r", {}, "PUSHLEDGER_ACCOUNTS_DIR: the folder 'F r' must be named like an account"),
     ],
@@ -71,6 +77,29 @@ def test_what_is_not_in_order_is_refused_by_name(tmp_path: Path, name: str, file
         account_settings(worker(tmp_path), folder)
     assert str(caught.value).startswith(said)
     assert "two words" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_listed_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrong mode on one mount, say."""
+    for name in ("bad", "fr"):
+        add(tmp_path, name)
+    listed = Path.iterdir
+
+    def list_others(folder: Path) -> Iterator[Path]:
+        if folder.name == "bad":
+            raise PermissionError
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", list_others)
+    clock = Clock()
+    served = ServedAccounts(worker(tmp_path), clock)
+    assert set(served.current()) == {"fr"}
+    assert "account bad: its folder cannot be read (PermissionError); it is not served" in caplog.text
+    monkeypatch.undo()
+    clock.now += 1
+    assert set(served.current()) == {"bad", "fr"}
 
 
 def test_a_folder_without_a_key_is_refused(tmp_path: Path) -> None:

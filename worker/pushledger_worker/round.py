@@ -8,11 +8,14 @@ begins a shift of every other account that is due: a busy, a hanging or a paused
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 __all__ = ["LOOK_AROUND", "Round"]
+
+log = logging.getLogger(__name__)
 
 LOOK_AROUND = 0.5
 SHORTEST_SHIFT = 1.0
@@ -37,7 +40,7 @@ class Round:
         clock = asyncio.get_running_loop().time
         ends = clock() + self.shift.total_seconds()
         at_work: dict[str, asyncio.Task[None]] = {}
-        errors: list[BaseException] = []
+        errors: dict[str, BaseException] = {}
 
         def begin(name: str) -> None:
             left = timedelta(seconds=max(SHORTEST_SHIFT, ends - clock()))
@@ -50,9 +53,14 @@ class Round:
                 if task.done():
                     del at_work[name]
                     if error := task.exception():
-                        errors.append(error)
-            if at_work and not errors and not self.stopping() and clock() < ends + self.ending.total_seconds():
-                for name in await self.due(at_work):
+                        # What one account does wrong holds up no other; this one waits for the next round.
+                        log.error(
+                            "the shift of account %s broke: %s", name, type(error).__name__,
+                            extra={"action": "shift_broke", "account": name},
+                        )  # fmt: skip
+                        errors[name] = error
+            if at_work and not self.stopping() and clock() < ends + self.ending.total_seconds():
+                for name in await self.due(at_work.keys() | errors.keys()):
                     begin(name)
-        if errors:
-            raise errors[0]
+        for error in errors.values():
+            raise error

@@ -50,7 +50,10 @@ def account_settings(settings: WorkerSettings, folder: Path) -> WorkerSettings:
             f"PUSHLEDGER_ACCOUNTS_DIR: the folder {name!r} must be named like an account: "
             "1 to 64 letters, digits, dots, dashes and underscores"
         )
-    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    try:
+        files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    except OSError as error:
+        raise SettingsError(f"account {name}: its folder cannot be read ({type(error).__name__})") from None
     for path in files:
         if path.name not in (KEY, *OWN_SETTINGS):
             known = ", ".join((KEY, *OWN_SETTINGS))
@@ -132,8 +135,12 @@ class ServedAccounts:
 
 def _mark(folder: Path) -> object:
     """Differs when a file of the folder was written, put in place of another, added or taken away."""
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:  # one folder that cannot be read must not hide the others
+        return type(error).__name__
     found = []
-    for path in folder.iterdir():
+    for path in paths:
         if path.name.startswith("."):
             continue
         try:

@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pushledger.ledger import HIGHEST_SHARE, Budget, RateWindow, parse_rate
 from pushledger.settings import Duration, Settings
@@ -20,6 +21,15 @@ SHORTEST_SECRET = 16
 
 def _rate(value: object) -> object:
     return parse_rate(value) if isinstance(value, str) else value
+
+
+def _check_address(url: str) -> None:
+    if not re.match(r"https?://[^/]", url):
+        raise ValueError("must start with https:// (or http://)")
+    try:
+        urlsplit(url).port  # noqa: B018 - raises for one that is out of range
+    except ValueError:
+        raise ValueError("must be an address with a host, and a port from 0 to 65535 if any") from None
 
 
 class WorkerSettings(Settings):
@@ -100,15 +110,14 @@ class WorkerSettings(Settings):
     @field_validator("api_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        if not re.match(r"https?://[^/]", url):
-            raise ValueError("must start with https:// (or http://)")
+        _check_address(url)
         return url.rstrip("/")
 
     @field_validator("signal_url")
     @classmethod
     def _can_be_posted_to(cls, url: str) -> str:
-        if url and not re.match(r"https?://[^/]", url):
-            raise ValueError("must start with https:// (or http://)")
+        if url:
+            _check_address(url)
         return url
 
     @field_validator("signal_secret")

@@ -56,10 +56,13 @@ class Budget:
 
     @classmethod
     def parse(cls, share: str, windows: str) -> Budget:
-        """Read what ``render`` wrote."""
+        """Read what ``render`` wrote. Raises ValueError or OverflowError for anything else."""
+        high_share = float(share)
+        if not 0 <= high_share <= HIGHEST_SHARE:
+            raise ValueError(f"a share is from 0 to {HIGHEST_SHARE}")
         pairs = (window.split("/") for window in windows.split())
         found = (RateWindow(int(limit), timedelta(milliseconds=int(period))) for limit, period in pairs)
-        return cls(tuple(found), float(share))
+        return cls(tuple(found), high_share)
 
 
 # What the General tier allows: taken until a worker has said what it keeps to.

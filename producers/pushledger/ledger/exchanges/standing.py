@@ -54,7 +54,10 @@ class StandingExchanges(AccountExchange):
 
         def read(replies: Sequence[Reply]) -> Budget:
             share, _, windows = str(replies[0] or "").partition(" ")
-            return Budget.parse(share, windows) if share else GENERAL_TIER
+            try:
+                return Budget.parse(share, windows)
+            except (ValueError, OverflowError):  # no worker has begun, or another hand was at work in Redis
+                return GENERAL_TIER
 
         return Exchange((Command(("GET", self.keys.rate)),), read)
 
